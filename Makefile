@@ -1,0 +1,47 @@
+# Each target sets up what it needs, in .venv. PYTHON chooses the interpreter: 3.11 or newer.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
+
+.PHONY: demo test lab check fix lock clean
+.DEFAULT_GOAL := test
+
+demo: .venv/.runtime  ## the whole check against the embedded server
+	$(BIN)/python -m sse_check demo
+
+test: .venv/.dev  ## every test that needs Python only
+	$(BIN)/python -m pytest -m "not lab"
+
+lab: .venv/.dev  ## the tests against real proxies; nginx must be installed (.ci/run does it)
+	$(BIN)/python -m pytest -m lab
+
+check: .venv/.dev  ## formatting, lint, types, and the walls between the modules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: .venv/.dev  ## what can be mended by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: .venv/.dev  ## the newest versions, with hashes; for every Python from 3.11 on and every platform
+	$(BIN)/python -m pip --disable-pip-version-check install --quiet uv
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url pyproject.toml -o requirements/runtime.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -c requirements/runtime.txt pyproject.toml --group dev -o requirements/dev.txt
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sse-check needs Python 3.11 or newer: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv .venv
+
+.venv/.runtime: requirements/runtime.txt | .venv/bin/python
+	$(PIP) -r requirements/runtime.txt
+	touch $@
+
+.venv/.dev: requirements/dev.txt pyproject.toml | .venv/bin/python
+	$(PIP) -r requirements/dev.txt
+	$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
+	touch $@ .venv/.runtime
+
+clean:
+	rm -rf .venv sse-check-demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

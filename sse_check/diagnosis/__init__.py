@@ -1,0 +1,89 @@
+"""From figures to findings: each rule asked of each stream, what explains what, and the findings in order."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from sse_check.diagnosis.cures import CURES
+from sse_check.diagnosis.finding import Confidence, Finding, Fix
+from sse_check.diagnosis.rules import RULES, Rule, Sign
+from sse_check.metrics import StreamMetrics
+from sse_check.recording import Environment
+from sse_check.scenario import Criteria
+from sse_check.units import format_duration
+
+__all__ = ["CODES", "Finding", "Fix", "diagnose"]
+
+# The measurement is too coarse to judge a limit when its own error reaches this share of it.
+NOISE_SHARE: Final = 0.1
+
+CODES: Final = (*(rule.code for rule in RULES), "runner-noise")
+
+_SEVERITY_ORDER: Final = {"error": 0, "warning": 1, "note": 2}
+_CONFIDENCE_ORDER: Final[dict[Confidence, int]] = {"certain": 0, "likely": 1, "possible": 2}
+
+
+def diagnose(metrics: Sequence[StreamMetrics], criteria: Criteria, environment: Environment) -> tuple[Finding, ...]:
+    """All findings of a run: errors before warnings before notes, and among them the cause before its consequences.
+
+    One finding for each probe and code; the streams that show it are listed, and its evidence is the clearest of them.
+    """
+    signs: dict[tuple[str, str], list[tuple[StreamMetrics, Sign]]] = {}
+    for m in metrics:
+        for rule, sign in _signs(m, criteria):
+            signs.setdefault((rule.code, m.stream.probe), []).append((m, sign))
+    rules = {rule.code: rule for rule in RULES}
+    findings = [_finding(rules[code], probe, seen) for (code, probe), seen in signs.items()]
+    findings += _runner_noise(criteria, environment)
+    order = {code: number for number, code in enumerate(CODES)}
+    return tuple(sorted(findings, key=lambda f: (_SEVERITY_ORDER[f.severity], order[f.code])))
+
+
+def _signs(m: StreamMetrics, criteria: Criteria) -> Iterable[tuple[Rule, Sign]]:
+    """What the rules say of one stream, without what is only a consequence."""
+    explained: set[str] = set()
+    ended = False
+    for rule in RULES:
+        # A warning stands beside its error: a redirect may be why the answer is no stream.
+        if rule.code in explained or (ended and rule.severity == "error"):
+            continue
+        sign = rule.sign(m, criteria)
+        if sign is not None:
+            explained |= rule.explains
+            ended = ended or rule.ends
+            yield rule, sign
+
+
+def _finding(rule: Rule, probe: str, seen: list[tuple[StreamMetrics, Sign]]) -> Finding:
+    _, clearest = min(seen, key=lambda pair: _CONFIDENCE_ORDER[pair[1].confidence])
+    return Finding(
+        code=rule.code,
+        severity=rule.severity,
+        confidence=clearest.confidence,
+        probe=probe,
+        streams=tuple(m.stream.stream for m, _ in seen),
+        evidence=clearest.evidence,
+        message=clearest.message,
+        fixes=CURES.get(rule.code, ()),
+    )
+
+
+def _runner_noise(criteria: Criteria, environment: Environment) -> list[Finding]:
+    """Whether the measuring machine itself was too late for the limits that are judged."""
+    limit = min(criteria.first_event, criteria.event_deadline) * NOISE_SHARE
+    if environment.loop_lag_p99 <= limit:
+        return []
+    return [
+        Finding(
+            code="runner-noise",
+            severity="warning",
+            confidence="certain",
+            probe="",
+            streams=(),
+            evidence={"loop_lag_p99": environment.loop_lag_p99, "loop_lag_max": environment.loop_lag_max, "limit": limit},
+            message=(
+                f"The measuring machine was itself up to {format_duration(environment.loop_lag_p99)} late (99th percentile), "
+                f"too much to judge limits of {format_duration(limit / NOISE_SHARE)}."
+            ),
+            fixes=CURES["runner-noise"],
+        )
+    ]

@@ -1,0 +1,81 @@
+"""Text from strangers, made harmless at every exit: terminals, workflow logs, Markdown, workflow commands.
+
+A probed server writes header values, event types, redirect targets and error texts; a scenario may come from a fork.
+None of it may move a cursor, forge a log line, run a workflow command or become markup. Sources of the rules:
+
+* actions/runner, src/Runner.Common/ActionCommand.cs: `::name::` at the start of a line (after white space) and
+  `##[name]` anywhere in it are commands; lines also end at a bare CR.
+* actions/toolkit, packages/core/src/command.ts: how a command's data and properties are escaped.
+* CommonMark 0.31, section 6.1: inside a code span nothing is markup; a longer run of backticks cannot be closed by a
+  shorter one.
+"""
+
+import re
+from typing import Final
+
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# Characters that are not seen but change what is seen: soft hyphen, zero width, bidi controls, line separators, BOM.
+_UNSEEN: Final = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
+_NAMED: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_CODE_SPAN: Final = re.compile(r"`[^`]*`")
+_MARKUP: Final = re.compile(r"([\\`*_{}\[\]()#+!|~<>-])")
+
+
+def visible(text: str, limit: int = 300) -> str:
+    """One line in which everything can be seen: controls and invisible characters are spelled out, length is bounded."""
+    shown = _SURROGATES.sub("\ufffd", text[:limit])
+    shown = _CONTROLS.sub(lambda m: _NAMED.get(m[0], f"\\x{ord(m[0]):02x}"), shown)
+    shown = _UNSEEN.sub(lambda m: f"\\u{ord(m[0]):04x}", shown)
+    rest = len(text) - limit
+    return f"{shown}…(+{rest:,})" if rest > 0 else shown
+
+
+def quoted(text: str, limit: int = 200) -> str:
+    """A stranger's value inside one of our sentences: between backticks, and without any of its own.
+
+    Every exit knows this form: it reads well as plain text, and in Markdown it is a code span.
+    """
+    return f"`{visible(text, limit).replace('`', chr(39))}`"
+
+
+def for_log(text: str) -> str:
+    """Text for a terminal or a workflow's log, line by line: no escape sequence, no workflow command."""
+    return "\n".join(_log_line(line) for line in text.split("\n"))
+
+
+def _log_line(line: str) -> str:
+    return visible(line, 4000).replace("##[", "##\\[").replace("::", ":\\:")
+
+
+def prose(text: str) -> str:
+    """One of our sentences for Markdown: its quoted values stay code spans, everything else is literal text."""
+    result, at = [], 0
+    for span in _CODE_SPAN.finditer(text):
+        result += [_literal(text[at : span.start()]), code(span[0][1:-1], 1000)]
+        at = span.end()
+    return "".join([*result, _literal(text[at:])])
+
+
+def _literal(text: str) -> str:
+    # GitHub turns @name into a mention and www. or :// into a link after Markdown is done, so a backslash is no help.
+    shown = _MARKUP.sub(r"\\\1", visible(text, 4000).replace("&", "&amp;"))
+    return shown.replace("@", "(at)").replace("://", ":<wbr>//").replace("www.", "www<wbr>.")
+
+
+def code(text: str, limit: int = 120) -> str:
+    """A stranger's value as a Markdown code span, also inside a table cell."""
+    shown = visible(text, limit).replace("|", "\\|") or " "
+    fence = "`" * (max((len(run) for run in re.findall(r"`+", shown)), default=0) + 1)
+    pad = " " if len(fence) > 1 or shown.startswith(" ") or shown.endswith(" ") else ""
+    return f"{fence}{pad}{shown}{pad}{fence}"
+
+
+def command_data(text: str) -> str:
+    """The message of a workflow command."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def command_property(text: str) -> str:
+    """A property of a workflow command, such as its title."""
+    return command_data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,206 @@
+"""The WHATWG event-stream parser: bytes in, events out; no I/O and no clock.
+
+The rules are those of the HTML Standard, section 9.2.6 "Interpreting an event stream"
+(https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation).
+The parser is incremental: any split of the same bytes gives the same events, at the read that completed each.
+
+How it works, and why:
+
+* Line ends are brought to LF first. A CR that ends a read is a line end at once (an event must not wait for the next
+  read); the LF that may follow it is dropped when it comes.
+* UTF-8 is decoded a block or a line at a time. CR and LF never occur inside a multi-byte sequence, so this gives what
+  decoding the whole stream would give, replacement characters included.
+* Whole blocks (up to a blank line) take the fast path; only the unfinished tail of a read is kept, as the parts of one line, so
+  that a long line in many small reads costs linear time.
+* Sizes are bounded. A line or an event over its limit is discarded as it arrives and counted in `oversized`: a server
+  that never ends its line cannot fill the memory of the one who measures it.
+"""
+
+from typing import Final, NamedTuple
+
+MAX_LINE_BYTES: Final = 4 * 1024 * 1024
+MAX_EVENT_BYTES: Final = 8 * 1024 * 1024
+# The specification sets no bound; one beyond this is no time any more, and int() refuses literals of 4,300 digits.
+MAX_RETRY_MS: Final = 10**15
+
+_BOM: Final = b"\xef\xbb\xbf"
+
+
+class Event(NamedTuple):
+    """One dispatched event, as EventSource would hand it to a listener."""
+
+    type: str
+    data: str
+    last_event_id: str
+
+
+class EventStreamParser:
+    """Turns the bytes of an event stream into events.
+
+    Attributes:
+        last_event_id: the last event ID string, as a reconnect would send it.
+        retry: the reconnection time the server asked for, in milliseconds, or None.
+        comments: texts of comment lines (without the colon), for the caller to drain; never events.
+        unknown_lines: lines whose field name the specification does not know (and so ignores).
+        oversized: lines and events that were discarded because they exceeded a limit.
+    """
+
+    def __init__(self, *, max_line: int = MAX_LINE_BYTES, max_event: int = MAX_EVENT_BYTES) -> None:
+        """`max_line` and `max_event` are in bytes, of one line and of all the lines of one event."""
+        self.last_event_id = ""
+        self.retry: int | None = None
+        self.comments: list[str] = []
+        self.unknown_lines = 0
+        self.oversized = 0
+        self._max_line = max_line
+        self._max_event = max_event
+        self._fast_size = min(max_line, max_event)
+        self._start: bytes | None = b""  # bytes held until it is known whether a BOM starts the stream
+        self._skip_lf = False  # the last read ended in CR; a leading LF belongs to it
+        self._parts: list[bytes] = []  # of the unfinished line
+        self._parts_size = 0
+        self._discarding = False  # the unfinished line is over its limit
+        # The unfinished block: what the specification calls the buffers.
+        self._data: list[str] = []
+        self._type = ""
+        self._id = ""
+        self._block_size = 0
+        self._block_spoilt = False
+        self._in_block = False
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Take the next bytes of the stream; return the events that they complete, in order.
+
+        Never raises for anything a server can send. At the end of the stream nothing is to be called: an unfinished
+        event is discarded, as the specification says.
+        """
+        if self._start is not None:
+            data = self._start + data
+            if len(data) < len(_BOM) and _BOM.startswith(data):
+                self._start = data
+                return []
+            self._start = None
+            data = data.removeprefix(_BOM)
+        if self._skip_lf and data:
+            self._skip_lf = False
+            if data[0] == 0x0A:
+                data = data[1:]
+        if b"\r" in data:
+            self._skip_lf = data[-1] == 0x0D
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+        events: list[Event] = []
+        data = self._finish_block(data, events)
+        if not data:
+            return events
+        # From here on `data` starts at a block's first line.
+        *blocks, tail = data.split(b"\n\n")
+        for block in blocks:
+            self._whole_block(block, events)
+        *lines, rest = tail.split(b"\n")
+        for line in lines:
+            self._line(line, events)
+        self._keep(rest)
+        return events
+
+    def _finish_block(self, data: bytes, events: list[Event]) -> bytes:
+        """Bring the line and the block that earlier reads began to their end; return what follows them."""
+        at = 0
+        while self._parts or self._discarding or self._in_block:
+            end = data.find(b"\n", at)
+            if end < 0:
+                self._keep(data[at:])
+                return b""
+            if self._discarding:
+                self._discarding = False
+                self._spoil()
+            else:
+                self._keep(data[at:end])
+                if self._discarding:
+                    self._discarding = False
+                    self._spoil()
+                else:
+                    line = b"".join(self._parts)
+                    self._parts.clear()
+                    self._parts_size = 0
+                    self._line(line, events)
+            at = end + 1
+        return data[at:]
+
+    def _keep(self, part: bytes) -> None:
+        """Add bytes to the unfinished line, or discard it when it grows beyond the limit."""
+        if not part or self._discarding:
+            return
+        self._parts_size += len(part)
+        if self._parts_size > self._max_line:
+            self._parts.clear()
+            self._parts_size = 0
+            self._discarding = True
+            self.oversized += 1
+        else:
+            self._parts.append(part)
+
+    def _spoil(self) -> None:
+        """The block has lost a line, so it must not be dispatched as if it were whole."""
+        self._in_block = self._block_spoilt = True
+        self._data.clear()
+
+    def _whole_block(self, block: bytes, events: list[Event]) -> None:
+        """Take a block whose every line is complete: the common case, kept short."""
+        if block.startswith(b"data: ") and b"\n" not in block and len(block) <= self._fast_size:
+            self.last_event_id = self._id
+            events.append(Event("message", block[6:].decode("utf-8", "replace"), self._id))
+            return
+        for line in block.split(b"\n"):
+            self._line(line, events)
+        self._line(b"", events)
+
+    def _line(self, raw: bytes, events: list[Event]) -> None:
+        """Process one complete line, as the specification's "process the field" and "dispatch the event" say."""
+        if not raw:
+            if self._in_block:
+                self._dispatch(events)
+            return
+        size = len(raw)
+        if size > self._max_line:
+            self.oversized += 1
+            self._spoil()
+            return
+        line = raw.decode("utf-8", "replace")
+        if line[0] == ":":
+            self.comments.append(line[1:])
+            return
+        name, _, value = line.partition(":")
+        if value.startswith(" "):
+            value = value[1:]
+        if name == "data":
+            self._in_block = True
+            self._block_size += size
+            if self._block_size > self._max_event and not self._block_spoilt:
+                self.oversized += 1
+                self._spoil()
+            if not self._block_spoilt:
+                self._data.append(value)
+        elif name == "id":
+            self._in_block = True
+            if "\0" not in value:
+                self._id = value
+        elif name == "event":
+            self._in_block = True
+            self._type = value
+        elif name == "retry":
+            if value.isascii() and value.isdigit():
+                self.retry = min(int(value.lstrip("0")[:16] or "0"), MAX_RETRY_MS)
+        else:
+            self.unknown_lines += 1
+
+    def _dispatch(self, events: list[Event]) -> None:
+        """End the block: dispatch its event if it has data, and empty the buffers."""
+        self.last_event_id = self._id
+        if self._data:
+            data = self._data[0] if len(self._data) == 1 else "\n".join(self._data)
+            events.append(Event(self._type or "message", data, self._id))
+            self._data.clear()
+        self._type = ""
+        self._block_size = 0
+        self._block_spoilt = self._in_block = False

@@ -1,0 +1,83 @@
+"""The numbers and times that an event's data carries: raw material for finding sequence numbers and send stamps.
+
+A recording keeps these instead of the data itself: they are what judging needs, they are small, and text that may be
+private stays out of the file.
+"""
+
+import math
+import re
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+WHOLE_DATA: Final = ""  # the name of the number when the data is nothing but one
+
+_MAX_DATA: Final = 64 * 1024  # characters; larger data is payload, and decoding it would delay the next read
+_MAX_FIELDS: Final = 24
+_MAX_DEPTH: Final = 3
+_MAX_NAME: Final = 64
+_INT64: Final = 2**63
+
+_ISO_8601: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.,]\d+)?)?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
+_NUMBER: Final = re.compile(r"-?\d{1,19}(\.\d{1,12})?", re.ASCII)
+
+
+def numbers_in(data: str) -> dict[str, int | float]:
+    """Numbers and times in an event's data, by dotted path; at most 24, to a depth of 3.
+
+    JSON numbers and numeric strings keep their value; ISO 8601 times become seconds since the epoch (no zone: UTC).
+    Data that is one bare number is named by the empty path.
+
+        >>> numbers_in('{"seq": 3, "meta": {"at": "1970-01-01T00:00:10Z"}, "text": "hi"}')
+        {'seq': 3, 'meta.at': 10.0}
+    """
+    if len(data) > _MAX_DATA:
+        return {}
+    if not data.startswith("{"):
+        number = _as_number(data)
+        return {} if number is None else {WHOLE_DATA: number}
+    try:
+        value = msgspec.json.decode(data)
+    except (msgspec.DecodeError, RecursionError):
+        return {}
+    found: dict[str, int | float] = {}
+    _collect(value, "", 1, found)
+    return found
+
+
+def _collect(value: dict[str, Any], prefix: str, depth: int, found: dict[str, int | float]) -> None:
+    for key, item in value.items():
+        if len(found) >= _MAX_FIELDS:
+            return
+        name = f"{prefix}{key}"
+        if len(name) > _MAX_NAME:
+            continue
+        if isinstance(item, dict):
+            if depth < _MAX_DEPTH:
+                _collect(item, f"{name}.", depth + 1, found)
+        elif (number := _as_number(item)) is not None:
+            found[name] = number
+
+
+def _as_number(item: Any) -> int | float | None:
+    if isinstance(item, bool):
+        return None
+    if isinstance(item, int):
+        return item if -_INT64 <= item < _INT64 else None
+    if isinstance(item, float):
+        return item if math.isfinite(item) else None
+    if isinstance(item, str) and len(item) <= 40:
+        if _NUMBER.fullmatch(item):
+            return float(item) if "." in item else _as_number(int(item))
+        if _ISO_8601.fullmatch(item):
+            return _epoch_seconds(item)
+    return None
+
+
+def _epoch_seconds(text: str) -> float | None:
+    try:
+        moment = datetime.fromisoformat(text.replace(",", "."))
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,237 @@
+"""All that is GitHub's: the inputs of the action, its outputs, masks, annotations, log groups and the step summary.
+
+Sources: actions/runner (ActionCommandManager.cs, FileCommandManager.cs, Handlers/Handler.cs) for the protocol, and the
+"Workflow commands" and "Metadata syntax" pages of GitHub's documentation.
+"""
+
+import os
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, TextIO
+
+from sse_check.escape import command_data, command_property
+from sse_check.report import Result
+from sse_check.scenario import Mistake
+
+# A step keeps ten annotations of a kind (actions/runner, ExecutionContext.cs): nine, and one that counts the rest.
+_MAX_ANNOTATIONS: Final = 9
+_MAX_MESSAGE: Final = 4000  # the runner cuts at 4,096 characters
+SUMMARY_BYTES: Final = 1024 * 1024
+
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+Level = Literal["error", "warning", "notice"]
+
+
+class InputError(Exception):
+    """An input of the action is wrong; the message says which, what is wrong and what would be right."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """The action's inputs, and where on the runner it works."""
+
+    scenario: str
+    url: str
+    variables: dict[str, str]
+    secrets: dict[str, str]
+    fail_on: str
+    report_dir: str
+    allow_hosts: tuple[str, ...]
+    workspace: Path
+    output_file: Path | None
+    summary_file: Path | None
+
+
+def read_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """The input `secrets` alone, as far as it can be read: what must be masked before anything else is said."""
+    pairs = (line.partition("=") for line in _input(environ, "secrets").splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs if value.strip()}
+
+
+def read_inputs(environ: Mapping[str, str]) -> Inputs:
+    """The inputs as the runner hands them over: `INPUT_` and the name in upper case, its hyphens kept.
+
+    Raises InputError where one is wrong.
+    """
+    workspace = Path(environ.get("GITHUB_WORKSPACE") or ".").resolve()
+    fail_on = _input(environ, "fail-on") or "not-viable"
+    if fail_on not in ("not-viable", "inconclusive", "never"):
+        raise InputError(f'fail-on: "{fail_on}" is not known. Write not-viable, inconclusive or never.')
+    containers = (_input(environ, "containers") or "false").lower()
+    if containers not in ("true", "false"):
+        raise InputError(f'containers: "{containers}" is not known. Write true or false.')
+    if containers == "true":
+        raise InputError(
+            "containers: this version starts no containers. Start the service in the workflow (services:), and leave the input out."
+        )
+    if _input(environ, "baseline"):
+        raise InputError("baseline: this version does not compare with an earlier report. Leave the input out.")
+    report_dir = _input(environ, "report-dir") or "sse-check-report"
+    inside_workspace(workspace, report_dir, "report-dir")
+    return Inputs(
+        scenario=_input(environ, "scenario") or ".github/sse-check.yml",
+        url=_input(environ, "url"),
+        variables=_pairs("variables", _input(environ, "variables")),
+        secrets=_pairs("secrets", _input(environ, "secrets")),
+        fail_on=fail_on,
+        report_dir=report_dir,
+        allow_hosts=tuple(line.strip() for line in _input(environ, "allow-hosts").splitlines() if line.strip()),
+        workspace=workspace,
+        output_file=_path(environ, "GITHUB_OUTPUT"),
+        summary_file=_path(environ, "GITHUB_STEP_SUMMARY"),
+    )
+
+
+def inside_workspace(workspace: Path, name: str, which: str) -> Path:
+    """The path of an input, links followed. Raises InputError where it leads out of the workspace."""
+    path = (workspace / name).resolve()
+    if not path.is_relative_to(workspace):
+        raise InputError(f'{which}: "{name}" is outside the workspace. Write a path within the repository.')
+    return path
+
+
+def _input(environ: Mapping[str, str], name: str) -> str:
+    """An input; where steps hand them on themselves (a composite action) hyphens may have become underscores."""
+    upper = name.upper()
+    return (environ.get(f"INPUT_{upper}") or environ.get(f"INPUT_{upper.replace('-', '_')}") or "").strip()
+
+
+def _path(environ: Mapping[str, str], name: str) -> Path | None:
+    value = environ.get(name)
+    return Path(value) if value else None
+
+
+def _pairs(which: str, text: str) -> dict[str, str]:
+    """Lines `NAME=value`. The message names the line by its number only: what it holds may be a secret."""
+    pairs: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        name, equals, value = line.partition("=")
+        if not equals or _NAME.fullmatch(name.strip()) is None:
+            raise InputError(f"{which}: line {number} is not NAME=value. Write for example API_KEY=…, one a line.")
+        pairs[name.strip()] = value.strip()
+    return pairs
+
+
+# --- the log ----------------------------------------------------------------------------------------------------------
+
+
+def mask(values: Iterable[str], out: TextIO) -> None:
+    """Tell the runner what to hide. Must come before anything that could show it."""
+    for value in values:
+        for line in {value, *value.splitlines()}:
+            if line.strip():
+                print(f"::add-mask::{command_data(line)}", file=out, flush=True)
+
+
+def annotate(level: Level, message: str, out: TextIO, **properties: str | int | None) -> None:
+    """One annotation. Properties are those of the workflow command: title, file, line, col."""
+    given = ",".join(f"{name}={command_property(str(value))}" for name, value in properties.items() if value is not None)
+    print(f"::{level}{' ' + given if given else ''}::{command_data(message[:_MAX_MESSAGE])}", file=out, flush=True)
+
+
+def annotate_result(result: Result, out: TextIO) -> None:
+    """What the run found, as annotations: as many of each kind as a step may keep, the rest counted."""
+    levels: dict[str, Level] = {"error": "error", "warning": "warning", "note": "notice"}
+    for severity, level in levels.items():
+        found = [f for f in result.findings if f.severity == severity]
+        for finding in found[:_MAX_ANNOTATIONS]:
+            annotate(level, finding.message, out, title=f"sse-check: {finding.code}" + (f" in {finding.probe}" if finding.probe else ""))
+        if len(found) > _MAX_ANNOTATIONS:
+            annotate(level, f"and {len(found) - _MAX_ANNOTATIONS} more, see the job summary", out, title="sse-check")
+    if result.verdict != "viable" and not any(f.severity == "error" for f in result.findings):
+        annotate(
+            "error" if result.verdict == "not-viable" else "warning",
+            " ".join(result.reasons[:3]),
+            out,
+            title=f"sse-check: {result.verdict}",
+        )
+
+
+def annotate_mistakes(mistakes: Iterable[Mistake], out: TextIO) -> None:
+    """A scenario's mistakes, on its own lines."""
+    listed = list(mistakes)
+    for mistake in listed[:_MAX_ANNOTATIONS]:
+        annotate(
+            "error",
+            f"{mistake.path}: {mistake.wrong} {mistake.right}".removeprefix(": "),
+            out,
+            title="sse-check: scenario",
+            file=mistake.file,
+            line=mistake.line,
+            col=mistake.column,
+        )
+    if len(listed) > _MAX_ANNOTATIONS:
+        annotate("error", f"and {len(listed) - _MAX_ANNOTATIONS} more mistakes, see the log", out, title="sse-check: scenario")
+
+
+def begin_group(title: str, out: TextIO) -> None:
+    """Fold what follows in the log, up to `end_group`."""
+    print(f"::group::{command_data(title)}", file=out, flush=True)
+
+
+def end_group(out: TextIO) -> None:
+    """End the fold."""
+    print("::endgroup::", file=out, flush=True)
+
+
+# --- the files --------------------------------------------------------------------------------------------------------
+
+
+def outputs(result: Result | None, report_dir: str) -> dict[str, str]:
+    """The action's outputs; without a result they say that nothing is known. A gate tests `streaming_enabled == 'true'`."""
+    worked = next((f.kind for f in result.fallbacks if f.worked), "none") if result else "none"
+    first = result.summary.avg_first_event_time if result else None
+    return {
+        "streaming_enabled": "true" if result and result.streaming_enabled else "false",
+        "verdict": result.verdict if result else "inconclusive",
+        "recommendation": result.recommendation if result else "MEASURE AGAIN",
+        "success_rate": f"{result.overall_success_rate:g}" if result else "",
+        "codes": ",".join(dict.fromkeys(f.code for f in result.findings)) if result else "",
+        "first_event_time": "" if first is None else f"{first:g}",
+        "concurrent_success": (result.summary.concurrent_success or "") if result else "",
+        "idle_timeout": "",
+        "max_duration": "",
+        "fallback": worked,
+        "report": f"{report_dir}/report.json" if result else "",
+        "report-dir": report_dir,
+    }
+
+
+def write_outputs(file: Path | None, values: Mapping[str, str]) -> None:
+    """Append outputs; what is written last counts. Each value ends at a delimiter that nobody can foresee."""
+    if file is None:
+        return
+    text = ""
+    for name, value in values.items():
+        delimiter = f"sse_check_{secrets.token_hex(16)}"
+        text += f"{name}<<{delimiter}\n{value}\n{delimiter}\n"
+    with file.open("a", encoding="utf-8", newline="\n") as output:
+        output.write(text)
+
+
+def append_summary(file: Path | None, markdown: str) -> None:
+    """Append to the step summary. Beyond 1 MiB GitHub would drop all of it, so then nothing is added."""
+    if file is None:
+        return
+    already = file.stat().st_size if file.exists() else 0
+    if already + len(markdown.encode()) + 1 <= SUMMARY_BYTES:
+        with file.open("a", encoding="utf-8", newline="\n") as summary:
+            summary.write(markdown + "\n")
+
+
+def hand_over(directory: Path, workspace: Path) -> None:
+    """Give the files to the workspace's owner: a container's are root's, and a later checkout could not remove them."""
+    owner = workspace.stat()
+    if os.geteuid() != 0 or owner.st_uid == 0:
+        return
+    made = [parent for parent in directory.parents if parent.is_relative_to(workspace) and parent != workspace]
+    for path in (*made, directory, *directory.iterdir()):
+        with suppress(OSError):
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)

@@ -1,0 +1,106 @@
+"""Arrivals into figures: pure functions of a recording. All results are in seconds unless their name says otherwise."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from sse_check.recording import StreamRecording
+from sse_check.scenario import Criteria, Probe
+from sse_check.stamps import Stamps, find_stamps
+
+_NS: Final = 1e9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamMetrics:
+    """The figures of one stream; times count from the moment its request was sent.
+
+    `gaps` are the times between events that follow each other; `silence` is that between the last sign of life (event
+    or comment, else the head) and the stream's end.
+    """
+
+    stream: StreamRecording
+    probe: Probe
+    stamps: Stamps | None
+    total: int
+    expected: int
+    on_time: int
+    connection: float | None
+    first_event: float | None
+    last_event: float | None
+    ended: float
+    gaps: tuple[float, ...]
+    silence: float
+
+    @property
+    def success_rate(self) -> float:
+        """On-time events of the expected ones, in percent: 19 of 20 -> 95.0. Nothing expected: 0.0."""
+        return percent(self.on_time, self.expected)
+
+    @property
+    def median_gap(self) -> float | None:
+        """The middle gap: of 0.1, 0.1, 5.0 -> 0.1. None with fewer than two events."""
+        return sorted(self.gaps)[len(self.gaps) // 2] if self.gaps else None
+
+
+def percent(part: int, whole: int) -> float:
+    """`part` of `whole` in percent, to a tenth: (19, 20) -> 95.0; (1, 3) -> 33.3; of nothing: 0.0."""
+    return round(100 * part / whole, 1) if whole else 0.0
+
+
+def measure(stream: StreamRecording, probe: Probe, criteria: Criteria) -> StreamMetrics:
+    """The figures of one stream."""
+    at = [t / _NS for t in stream.events.at_ns]
+    stamps = find_stamps(stream, probe.timestamps)
+    expected = expected_events(stream, probe)
+    on_time = sum(late <= criteria.event_deadline for late in lateness(at, stamps, criteria))
+    head = None if stream.times.head_ns is None else stream.times.head_ns / _NS
+    ended = stream.times.ended_ns / _NS
+    alive = max([head or 0.0, *at[-1:], *(t / _NS for t in stream.comments_ns[-1:])])
+    return StreamMetrics(
+        stream=stream,
+        probe=probe,
+        stamps=stamps,
+        total=len(at),
+        expected=expected,
+        on_time=min(on_time, expected),
+        connection=head,
+        first_event=at[0] if at else None,
+        last_event=at[-1] if at else None,
+        ended=ended,
+        gaps=tuple(later - earlier for earlier, later in pairwise(at)),
+        silence=ended - alive,
+    )
+
+
+def lateness(at: list[float], stamps: Stamps | None, criteria: Criteria) -> list[float]:
+    """What the event deadline is compared with, for each event.
+
+    Counted from the `request`, from the `previous` event (the first from the request), or from when it was `sent` by
+    the server's own stamp: then relative to the fastest event, and from the request where there are no stamps.
+
+        request:   arrivals 1, 2, 30 -> 1, 2, 30
+        previous:  arrivals 1, 2, 30 -> 1, 1, 28
+    """
+    if criteria.deadline_from == "previous":
+        return [now - before for before, now in zip([0.0, *at], at, strict=False)]
+    if criteria.deadline_from == "sent" and stamps is not None:
+        unstamped = len(at) - len(stamps.sent)
+        return [*stamps.delays(), *[0.0] * unstamped]
+    return at
+
+
+def expected_events(stream: StreamRecording, probe: Probe) -> int:
+    """How many events the stream should have had: those that are missing count as late.
+
+    What the scenario says (`expect.events`, else `until.events`). Otherwise what came, and one more where the stream
+    owes one: its terminal event that never arrived, or a first event where there was none and an answer was due.
+    """
+    if probe.expect.events is not None:
+        return probe.expect.events
+    came = len(stream.events)
+    if probe.until.events is not None and stream.planned_end != "duration":
+        return max(came, probe.until.events)
+    owes_terminal = (probe.until.event is not None or probe.until.data is not None) and stream.planned_end is None
+    broken = stream.ended in ("truncated", "reset", "error") or (stream.ended == "eof" and came == 0)
+    return came + 1 if owes_terminal or broken else came

@@ -1,0 +1,89 @@
+"""What is happening now: a live table on a terminal, plain lines elsewhere. It only looks; it never touches a stream."""
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final, TextIO
+
+from sse_check.escape import for_log, visible
+from sse_check.probe import LiveStream
+from sse_check.units import format_duration
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+# Seldom enough that drawing does not delay the reads that are being timed.
+_INTERVAL: Final = 0.5
+_MAX_ROWS: Final = 12
+
+
+class Progress:
+    """Shows the streams it is told of until it is cancelled."""
+
+    def __init__(self, out: TextIO, *, live: bool) -> None:
+        self._out = out
+        self._live = live
+        self._streams: list[LiveStream] = []
+        self._told: set[int] = set()
+
+    def watch(self, stream: LiveStream) -> None:
+        """Show this stream from now on."""
+        self._streams.append(stream)
+
+    async def show(self) -> None:
+        """Redraw, or print a line for each stream that has ended, until cancelled."""
+        if not self._live:
+            try:
+                while True:
+                    await asyncio.sleep(_INTERVAL)
+                    self._tell()
+            finally:
+                self._tell()
+        # Imported here: without a terminal rich is not needed, and it costs a tenth of a second.
+        from rich.console import Console
+        from rich.live import Live
+
+        with Live(console=Console(file=self._out), auto_refresh=False, transient=True) as view:
+            while True:
+                view.update(self._table(), refresh=True)
+                await asyncio.sleep(_INTERVAL)
+
+    def _tell(self) -> None:
+        for number, stream in enumerate(self._streams):
+            if stream.finished and number not in self._told:
+                self._told.add(number)
+                print(for_log(_line(stream)), file=self._out, flush=True)
+
+    def _table(self) -> "Table":
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False)
+        for heading in ("stream", "state", "events", "last"):
+            table.add_column(heading)
+        rows = sorted(self._streams, key=lambda s: s.finished)[:_MAX_ROWS]
+        for stream in rows:
+            table.add_row(*(Text(cell) for cell in _cells(stream)))
+        if len(self._streams) > len(rows):
+            table.add_row(f"and {len(self._streams) - len(rows)} more")
+        return table
+
+
+def _cells(stream: LiveStream) -> tuple[str, str, str, str]:
+    name = visible(stream.plan.probe, 40) + (f" #{stream.plan.stream}" if stream.plan.phase == "concurrency" else "")
+    if stream.finished:
+        state = "ended"
+    elif stream.head_seen is None:
+        state = "waiting for the head"
+    else:
+        state = f"status {stream.head_seen.status}"
+    since = (time.monotonic_ns() - stream.events_ns[-1]) / 1e9 if stream.events_ns else None
+    last = "" if since is None or stream.finished else f"{since:.1f} s ago"
+    return name, state, str(len(stream.events_ns)), last
+
+
+def _line(stream: LiveStream) -> str:
+    name, *_ = _cells(stream)
+    status = f"status {stream.head_seen.status}" if stream.head_seen else "no answer"
+    events = f"{len(stream.events_ns)} events in {len(stream.reads_ns)} reads"
+    span = (stream.events_ns[-1] - stream.events_ns[0]) / 1e9 if stream.events_ns else 0.0
+    return f"{name}: {status}, {events}" + (f" over {format_duration(span)}" if span else "")

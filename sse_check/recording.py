@@ -1,0 +1,273 @@
+"""What was observed: frozen, without secrets, and on disk as NDJSON with a format version.
+
+A recording holds no opinion. It is the seam between the two halves of sse-check: everything that judges is a function
+of a recording and the scenario inside it, so `judge` needs no network.
+
+Times: every `*_ns` is in nanoseconds of one monotonic clock, from the moment the stream's first request was handed to
+the socket (so what happened before is negative), unless its name says otherwise.
+
+Format history:
+    1   first version
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import Struct
+
+from sse_check.redaction import Redactor
+from sse_check.scenario import Scenario
+
+FORMAT_VERSION: Final = 1
+
+Phase = Literal["connect", "stream", "concurrency"]
+Ended = Literal["until", "eof", "truncated", "reset", "timeout", "error"]
+# Why a stream has no proper end: what the operating system, TLS, HTTP or sse-check's own bounds said.
+Reason = Literal["dns", "tcp", "tls", "proxy", "no-response", "protocol", "decode", "limit", "interrupted", "budget", "policy", "redirects"]
+
+
+class Head(Struct, frozen=True, kw_only=True):
+    """A response's status line and header fields, in their order."""
+
+    status: int
+    reason: str
+    protocol: str
+    headers: tuple[tuple[str, str], ...]
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header field, by its case-insensitive name."""
+        return next((value for key, value in self.headers if key.lower() == name.lower()), None)
+
+
+class Redirect(Struct, frozen=True, kw_only=True):
+    """One redirect on the way to the stream."""
+
+    status: int
+    location: str
+    at_ns: int
+
+
+class Times(Struct, frozen=True, kw_only=True):
+    """When each phase of a connection was over. None: it did not happen, or is not separate."""
+
+    started_ns: int = 0
+    resolved_ns: int | None = None
+    connected_ns: int | None = None
+    tls_ns: int | None = None
+    head_ns: int | None = None
+    ended_ns: int = 0
+
+
+class Reads(Struct, frozen=True, kw_only=True):
+    """Every read of the body, as columns: when its bytes arrived, how many there were on the wire and decoded."""
+
+    at_ns: Sequence[int] = ()
+    wire_bytes: Sequence[int] = ()
+    body_bytes: Sequence[int] = ()
+
+
+class Events(Struct, frozen=True, kw_only=True):
+    """Every event, as columns. All events that one read completed share its stamp; `read` is that read's index.
+
+    `size` is in characters of data. `numbers` has a column for each numeric field found (fields.py), None where an
+    event lacks it.
+    """
+
+    at_ns: Sequence[int] = ()
+    read: Sequence[int] = ()
+    type: Sequence[str] = ()
+    id: Sequence[str] = ()
+    size: Sequence[int] = ()
+    numbers: dict[str, Sequence[int | float | None]] = {}
+
+    def __len__(self) -> int:
+        return len(self.at_ns)
+
+
+class StreamRecording(Struct, frozen=True, kw_only=True, tag_field="record", tag="stream"):
+    """One stream from request to end.
+
+    `clock` says who stamped the reads: `user`, this process when it took the bytes from the socket.
+    `planned_end` is which of the scenario's ends was reached. `sent_at` is the wall-clock time of zero, seconds since
+    the epoch; `run_ns` is zero since the run began.
+    """
+
+    probe: str
+    stream: int
+    phase: Phase
+    method: str
+    url: str
+    sent_at: float
+    run_ns: int
+    clock: Literal["user"] = "user"
+    peer: str | None = None
+    times: Times
+    redirects: tuple[Redirect, ...] = ()
+    head: Head | None = None
+    reads: Reads = Reads()
+    events: Events = Events()
+    comments_ns: Sequence[int] = ()
+    retry_ms: int | None = None
+    last_event_id: str = ""
+    unknown_lines: int = 0
+    oversized: int = 0
+    body_start: str = ""
+    ended: Ended
+    planned_end: Literal["event", "events", "data", "duration"] | None = None
+    reason: Reason | None = None
+    error: str | None = None
+
+
+class FallbackRecording(Struct, frozen=True, kw_only=True, tag_field="record", tag="fallback"):
+    """One fallback that was tried: whether it worked, and how long it took."""
+
+    kind: Literal["websocket", "batch"]
+    url: str
+    worked: bool
+    seconds: float
+    detail: str
+
+
+class Environment(Struct, frozen=True, kw_only=True):
+    """The machine that measured, and how late it was: the event loop's lag in seconds, sampled all through the run."""
+
+    version: str
+    python: str
+    platform: str
+    loop_lag_p50: float = 0.0
+    loop_lag_p99: float = 0.0
+    loop_lag_max: float = 0.0
+    loop_lag_samples: int = 0
+    proxies: tuple[str, ...] = ()
+
+
+class Recording(Struct, frozen=True, kw_only=True):
+    """A whole run. `interrupted` names what ended it early: a signal or the budget."""
+
+    started_at: str
+    scenario: Scenario
+    environment: Environment
+    streams: tuple[StreamRecording, ...] = ()
+    fallbacks: tuple[FallbackRecording, ...] = ()
+    interrupted: str | None = None
+
+
+class _Header(Struct, frozen=True, kw_only=True, tag_field="record", tag="run"):
+    format: Literal["sse-check recording"] = "sse-check recording"
+    format_version: int = FORMAT_VERSION
+    started_at: str
+    scenario: Scenario
+
+
+class _End(Struct, frozen=True, kw_only=True, tag_field="record", tag="end"):
+    environment: Environment
+    streams: int
+    interrupted: str | None = None
+
+
+class RecordingError(Exception):
+    """A file is no recording that can be judged; the message says where and why."""
+
+
+def to_lines(recording: Recording) -> Iterator[bytes]:
+    """The recording as NDJSON: a header, one line a stream and a fallback, and an end that proves it whole."""
+    encode = msgspec.json.Encoder().encode
+    yield encode(_Header(started_at=recording.started_at, scenario=recording.scenario)) + b"\n"
+    for record in (*recording.streams, *recording.fallbacks):
+        yield encode(record) + b"\n"
+    yield encode(_End(environment=recording.environment, streams=len(recording.streams), interrupted=recording.interrupted)) + b"\n"
+
+
+def from_lines(lines: Iterable[bytes], *, file: str) -> Recording:
+    """Read a recording. One that was cut off is read as far as it goes and marked as interrupted.
+
+    Raises RecordingError with file and line where it is something else.
+    """
+    decoder = msgspec.json.Decoder(_Header | StreamRecording | FallbackRecording | _End)
+    header, end = None, None
+    streams: list[StreamRecording] = []
+    fallbacks: list[FallbackRecording] = []
+    broken: RecordingError | None = None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        if broken:
+            raise broken
+        try:
+            if header is None:
+                _check_version(line, file)
+            record = decoder.decode(line)
+        except msgspec.DecodeError as error:
+            # The last line may be half written; any other is a fault of the file.
+            broken = RecordingError(f"{file}:{number}: not a line of a recording: {error}.")
+            if header is None:
+                raise broken from None
+            continue
+        if isinstance(record, _Header):
+            header = record
+        elif isinstance(record, StreamRecording):
+            streams.append(record)
+        elif isinstance(record, FallbackRecording):
+            fallbacks.append(record)
+        else:
+            end = record
+    if header is None:
+        raise RecordingError(f"{file}:1: not a recording of sse-check. Give a recording.ndjson from a report directory.")
+    whole = end is not None and end.streams == len(streams) and broken is None
+    return Recording(
+        started_at=header.started_at,
+        scenario=header.scenario,
+        environment=end.environment if end else Environment(version="", python="", platform=""),
+        streams=tuple(streams),
+        fallbacks=tuple(fallbacks),
+        interrupted=end.interrupted if end and whole else "the recording is not complete",
+    )
+
+
+def _check_version(line: bytes, file: str) -> None:
+    head = msgspec.json.decode(line)
+    if not isinstance(head, dict) or head.get("format") != "sse-check recording":
+        raise RecordingError(f"{file}:1: not a recording of sse-check. Give a recording.ndjson from a report directory.")
+    version = head.get("format_version")
+    if version != FORMAT_VERSION:
+        raise RecordingError(
+            f"{file}:1: format version {version}; this sse-check reads version {FORMAT_VERSION}. Use the version that wrote it."
+        )
+
+
+def merge(recordings: Sequence[Recording]) -> Recording:
+    """Several recordings of one scenario as one run.
+
+    Raises RecordingError where their scenarios differ.
+    """
+    first = recordings[0]
+    for other in recordings[1:]:
+        if other.scenario != first.scenario:
+            raise RecordingError("the recordings are of different scenarios; only parts of one run can be judged as one.")
+    worst = max(recordings, key=lambda r: r.environment.loop_lag_p99)
+    return Recording(
+        started_at=min(r.started_at for r in recordings),
+        scenario=first.scenario,
+        environment=worst.environment,
+        streams=tuple(stream for r in recordings for stream in r.streams),
+        fallbacks=tuple(fallback for r in recordings for fallback in r.fallbacks),
+        interrupted=next((r.interrupted for r in recordings if r.interrupted), None),
+    )
+
+
+def redact_scenario(scenario: Scenario, redactor: Redactor) -> Scenario:
+    """The scenario as it may be kept: secrets out of headers, URLs, bodies and names."""
+
+    def clean(value: Any, key: str) -> Any:
+        if isinstance(value, dict):
+            if key == "headers":
+                return {name: redactor.header(name, text) for name, text in value.items()}
+            return {redactor.text(name): clean(item, name) for name, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [clean(item, key) for item in value]
+        if isinstance(value, str):
+            return redactor.url(value) if key in ("url", "path", "health") else redactor.text(value)
+        return value
+
+    return msgspec.convert(clean(msgspec.to_builtins(scenario), ""), Scenario)

@@ -1,0 +1,79 @@
+"""Secrets out of everything that is kept: by value, by header name, by query key. Applied on the way into a recording."""
+
+import base64
+import re
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import parse_qsl, quote, quote_plus, urlsplit, urlunsplit
+
+REDACTED: Final = "***"
+
+# Header and query names whose values are credentials whether or not anybody declared them secret.
+_SECRET_NAME: Final = re.compile(
+    r"authorization|cookie|token|secret|password|passwd|api[-_]?key|access[-_]?key|signature|credential|session|jwt"
+    r"|^(key|sig|auth|code|sas|se|sp|sv)$|^x-amz-(security|signature|credential)",
+    re.IGNORECASE,
+)
+_COOKIE_PAIR: Final = re.compile(r"([^=;,\s]+)=[^;]*")
+# A derived form shorter than this would hit ordinary words.
+_MIN_DERIVED: Final = 8
+
+
+def _forms(secret: str) -> set[str]:
+    """The texts a secret can turn up as: itself, URL-encoded, and inside Base64 at each of its three alignments."""
+    forms = {secret, *(line for line in secret.splitlines() if len(line) >= _MIN_DERIVED)}
+    derived = {quote(secret, safe=""), quote(secret), quote_plus(secret)}
+    raw = secret.encode("utf-8", "surrogateescape")
+    for shift in range(3):
+        # Only the characters that depend on the secret alone: not those shared with what stands before or after it.
+        encoded = base64.b64encode(b"\0" * shift + raw).decode()
+        whole = encoded[(shift * 8 + 5) // 6 : (shift + len(raw)) * 8 // 6]
+        derived |= {whole, whole.replace("+", "-").replace("/", "_")}
+    return forms | {form for form in derived if len(form) >= _MIN_DERIVED}
+
+
+def implied_secrets(headers: Iterable[tuple[str, str]], urls: Iterable[str]) -> list[str]:
+    """Credentials that nobody declared: values of secret headers and query keys, and user information in URLs.
+
+    A server may echo them anywhere. Short ones are left alone: removing every `1` would spoil the report.
+    """
+    found = [part for name, value in headers if _SECRET_NAME.search(name) for part in (value, value.partition(" ")[2])]
+    for url in urls:
+        parts = urlsplit(url)
+        found += [parts.password or "", *(v for k, v in parse_qsl(parts.query) if _SECRET_NAME.search(k))]
+    return [text for text in found if len(text) >= _MIN_DERIVED]
+
+
+class Redactor:
+    """Replaces secrets by `***`. Built once for a run, from the secret values that were handed over."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        forms = {form for secret in secrets if secret for form in _forms(secret)}
+        longest_first = sorted(forms, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if forms else None
+
+    def text(self, text: str) -> str:
+        """The text without any of the secrets."""
+        return self._pattern.sub(REDACTED, text) if self._pattern else text
+
+    def header(self, name: str, value: str) -> str:
+        """A header's value; of cookies only their names remain, which tell load balancers apart."""
+        if name.lower() in ("cookie", "set-cookie"):
+            return self.text(_COOKIE_PAIR.sub(rf"\1={REDACTED}", value.partition(";")[0] if name.lower() == "set-cookie" else value))
+        return REDACTED if _SECRET_NAME.search(name) else self.text(value)
+
+    def url(self, url: str) -> str:
+        """A URL without its user information and without the values of secret query keys."""
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            return self.text(url)
+        netloc = parts.netloc
+        if "@" in netloc:
+            netloc = f"{REDACTED}@{netloc.rpartition('@')[2]}"
+        query = "&".join(self._query_pair(pair) for pair in parts.query.split("&")) if parts.query else ""
+        return self.text(urlunsplit((parts.scheme, netloc, parts.path, query, "")))
+
+    def _query_pair(self, pair: str) -> str:
+        key, equals, value = pair.partition("=")
+        return f"{key}={REDACTED}" if equals and value and _SECRET_NAME.search(key) else pair

@@ -1,0 +1,231 @@
+"""The result of a run: what report.json holds, and what every other report is rendered from.
+
+Keys may be added, none renamed. Times are in seconds, on one clock, from the moment the request was sent.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from sse_check.diagnosis import Finding
+from sse_check.metrics import StreamMetrics, percent
+from sse_check.recording import FallbackRecording, Recording
+from sse_check.report.strip import strip
+from sse_check.verdict import CriterionResult, Outcome, Verdict, stream_passed
+
+SCHEMA_VERSION: Final = 1
+
+_BUFFERING: Final = frozenset({"buffered-full", "buffered-block", "buffered-time", "one-behind", "compressed-buffered"})
+
+
+class StreamResult(Struct, frozen=True, kw_only=True):
+    """One stream. `timings` are the phases of its connection, `strip` its events over time as one line of characters."""
+
+    probe: str
+    stream: int
+    phase: str
+    passed: bool
+    status: int | None
+    total_events: int
+    expected_events: int
+    on_time_events: int
+    success_rate: float
+    connection_time: float | None
+    first_event_time: float | None
+    last_event_time: float | None
+    median_gap: float | None
+    longest_gap: float | None
+    end_time: float
+    ended: str
+    protocol: str | None
+    url: str
+    reads: int
+    bytes: int
+    comments: int
+    oversized: int
+    timings: dict[str, float | None]
+    codes: tuple[str, ...]
+    error: str | None
+    strip: str
+
+
+class Summary(Struct, frozen=True, kw_only=True):
+    """The run in a line: averages over its streams, and how many of those at once succeeded."""
+
+    connection_time: float | None
+    avg_first_event_time: float | None
+    concurrent_success: str | None
+    proxy_buffering: bool
+
+
+class ReportEnvironment(Struct, frozen=True, kw_only=True):
+    """The measuring machine and its own error, in seconds. `clock` is who stamped the reads."""
+
+    version: str
+    python: str
+    platform: str
+    loop_lag_p50: float
+    loop_lag_p99: float
+    loop_lag_max: float
+    clock: str
+    tls_verified: bool
+    proxies: tuple[str, ...]
+
+
+class Result(Struct, frozen=True, kw_only=True):
+    """The whole of report.json."""
+
+    schema_version: int
+    name: str
+    test_timestamp: str
+    target_url: str
+    verdict: Verdict
+    exit_criteria_met: bool
+    streaming_enabled: bool
+    overall_success_rate: float
+    recommendation: str
+    reasons: tuple[str, ...]
+    test_results: tuple[StreamResult, ...]
+    criteria: tuple[CriterionResult, ...]
+    findings: tuple[Finding, ...]
+    fallbacks: tuple[FallbackRecording, ...]
+    summary: Summary
+    environment: ReportEnvironment
+    interrupted: str | None
+
+
+def build_result(recording: Recording, outcome: Outcome) -> Result:
+    """The values of all reports."""
+    scenario, environment = recording.scenario, recording.environment
+    clocks = {m.stream.clock for m in outcome.metrics}
+    return Result(
+        schema_version=SCHEMA_VERSION,
+        name=scenario.name,
+        test_timestamp=recording.started_at,
+        target_url=scenario.base_url,
+        verdict=outcome.verdict,
+        # The founding criteria let a response pass that was held back whole; a streaming fault fails them here.
+        exit_criteria_met=outcome.streaming_enabled,
+        streaming_enabled=outcome.streaming_enabled,
+        overall_success_rate=percent(sum(m.on_time for m in outcome.metrics), sum(m.expected for m in outcome.metrics)),
+        recommendation=outcome.recommendation,
+        reasons=outcome.reasons,
+        test_results=tuple(_stream_result(m, recording, outcome) for m in outcome.metrics),
+        criteria=outcome.criteria,
+        findings=outcome.findings,
+        fallbacks=recording.fallbacks,
+        summary=_summary(outcome),
+        environment=ReportEnvironment(
+            version=environment.version,
+            python=environment.python,
+            platform=environment.platform,
+            loop_lag_p50=environment.loop_lag_p50,
+            loop_lag_p99=environment.loop_lag_p99,
+            loop_lag_max=environment.loop_lag_max,
+            clock=", ".join(sorted(clocks)) or "none",
+            tls_verified=scenario.target.tls.verify,
+            proxies=environment.proxies,
+        ),
+        interrupted=recording.interrupted,
+    )
+
+
+def _stream_result(m: StreamMetrics, recording: Recording, outcome: Outcome) -> StreamResult:
+    stream, times = m.stream, m.stream.times
+    mine = [f.code for f in outcome.findings if f.probe == stream.probe and stream.stream in f.streams]
+    return StreamResult(
+        probe=stream.probe,
+        stream=stream.stream,
+        phase=stream.phase,
+        passed=stream_passed(m, recording.scenario.criteria, outcome.findings) is True,
+        status=stream.head.status if stream.head else None,
+        total_events=m.total,
+        expected_events=m.expected,
+        on_time_events=m.on_time,
+        success_rate=m.success_rate,
+        connection_time=_seconds(times.head_ns),
+        first_event_time=_rounded(m.first_event),
+        last_event_time=_rounded(m.last_event),
+        median_gap=_rounded(m.median_gap),
+        longest_gap=_rounded(max(m.gaps, default=None)),
+        end_time=round(m.ended, 6),
+        ended=stream.ended,
+        protocol=stream.head.protocol if stream.head else None,
+        url=stream.url,
+        reads=len(stream.reads.at_ns),
+        bytes=sum(stream.reads.body_bytes),
+        comments=len(stream.comments_ns),
+        oversized=stream.oversized,
+        timings={
+            "started": _seconds(times.started_ns),
+            "resolved": _seconds(times.resolved_ns),
+            "connected": _seconds(times.connected_ns),
+            "tls": _seconds(times.tls_ns),
+            "head": _seconds(times.head_ns),
+            "first_byte": _seconds(stream.reads.at_ns[0]) if stream.reads.at_ns else None,
+        },
+        codes=tuple(mine),
+        error=stream.error,
+        strip=strip([t / 1e9 for t in stream.events.at_ns], m.ended),
+    )
+
+
+def _summary(outcome: Outcome) -> Summary:
+    together = [c for c in outcome.criteria if c.criterion == "streams"]
+    good, of = sum(int(c.observed or 0) for c in together), sum(int(c.limit) for c in together)
+    return Summary(
+        connection_time=_average([m.connection for m in outcome.metrics]),
+        avg_first_event_time=_average([m.first_event for m in outcome.metrics]),
+        concurrent_success=f"{good}/{of}" if together else None,
+        proxy_buffering=any(f.code in _BUFFERING for f in outcome.findings),
+    )
+
+
+class FindingGroup(Struct, frozen=True, kw_only=True):
+    """One fault as it is shown: once, with all the probes that have it."""
+
+    first: Finding
+    probes: tuple[str, ...]
+
+
+def grouped_findings(result: Result) -> tuple[FindingGroup, ...]:
+    """The findings by code, in their order: several probes with one fault have one cause and one cure."""
+    by_code: dict[str, list[Finding]] = {}
+    for finding in result.findings:
+        by_code.setdefault(finding.code, []).append(finding)
+    return tuple(FindingGroup(first=found[0], probes=tuple(f.probe for f in found if f.probe)) for found in by_code.values())
+
+
+def missed_criteria(result: Result) -> tuple[CriterionResult, ...]:
+    """The criteria that were not met, or could not be judged."""
+    return tuple(c for c in result.criteria if c.passed is not True)
+
+
+ENDINGS: Final = {
+    "until": "as planned",
+    "eof": "by the server",
+    "truncated": "broken off",
+    "reset": "reset",
+    "timeout": "given up",
+    "error": "failed",
+}
+
+
+def _average(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return round(sum(known) / len(known), 6) if known else None
+
+
+def _seconds(ns: int | None) -> float | None:
+    return None if ns is None else round(ns / 1e9, 6)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
+
+
+def report_json(result: Result) -> bytes:
+    """The result as report.json holds it."""
+    return msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"

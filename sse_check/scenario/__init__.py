@@ -1,0 +1,42 @@
+"""The scenario: what is to be checked, read from YAML into frozen values."""
+
+from sse_check.scenario.load import Mistake, ScenarioError, Variables, check_url, load, variables_in
+from sse_check.scenario.model import (
+    BatchFallback,
+    Criteria,
+    Expect,
+    Fallback,
+    Probe,
+    Scenario,
+    Target,
+    Timestamps,
+    Tls,
+    Until,
+    WebSocketFallback,
+    join_url,
+    schema,
+    stream_timeout,
+)
+
+__all__ = [
+    "BatchFallback",
+    "Criteria",
+    "Expect",
+    "Fallback",
+    "Mistake",
+    "Probe",
+    "Scenario",
+    "ScenarioError",
+    "Target",
+    "Timestamps",
+    "Tls",
+    "Until",
+    "Variables",
+    "WebSocketFallback",
+    "check_url",
+    "join_url",
+    "load",
+    "schema",
+    "stream_timeout",
+    "variables_in",
+]

@@ -1,0 +1,511 @@
+"""YAML nodes into a frozen Scenario: variables, types and sense, all mistakes at once and each with its place.
+
+One generic walk, driven by the structs of model.py (msgspec.inspect), so that a new setting is a new field there and
+nothing here. msgspec's own decoder stops at the first mistake and knows no lines; hence the walk.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import inspect
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from sse_check.redaction import Redactor
+from sse_check.scenario.model import Scenario
+from sse_check.scenario.yaml_nodes import YamlProblem, compose
+from sse_check.units import parse_duration, parse_percent
+
+_VARIABLE: Final = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
+_NOT_IN_A_VALUE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110, section 5.5: no CR, LF, NUL
+# Aliases make a small file mean a large tree; what they mean is visited once for each mention, up to here.
+_MAX_VISITS: Final = 50_000
+_MAX_MISTAKES: Final = 50
+
+
+def variables_in(raw: bytes) -> tuple[str, ...]:
+    """The names of the variables that a scenario mentions, each once, in order."""
+    return tuple(dict.fromkeys(m[1] for m in _VARIABLE.finditer(raw.decode("utf-8", "replace")) if m[1]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variables:
+    """The values a scenario may name as ${NAME}, and which of them are secret. Nothing else is readable.
+
+    `assume` is for checking a scenario by itself: a variable without a value is taken to be right where it stands.
+    """
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    secrets: frozenset[str] = frozenset()
+    assume: bool = False
+
+    def secret_values(self) -> tuple[str, ...]:
+        """The secret texts themselves, for redaction."""
+        return tuple(self.values[name] for name in sorted(self.secrets) if self.values.get(name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mistake:
+    """One mistake of a scenario: where it is, what is wrong, what would be right. Lines and columns count from 1."""
+
+    file: str
+    line: int
+    column: int
+    path: str
+    wrong: str
+    right: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}:{self.column}: "
+        return where + (f"{self.path}: " if self.path else "") + f"{self.wrong} {self.right}".rstrip()
+
+
+class ScenarioError(Exception):
+    """A scenario cannot be run. `mistakes` has all that is wrong with it, in the order of the file."""
+
+    def __init__(self, mistakes: Iterable[Mistake]) -> None:
+        self.mistakes = tuple(sorted(mistakes, key=lambda m: (m.line, m.column)))
+        super().__init__("\n".join(map(str, self.mistakes)))
+
+
+def load(
+    raw: bytes, *, file: str, variables: Variables | None = None, readable: Callable[[str], str | None] = lambda path: None
+) -> Scenario:
+    """Read a scenario from the bytes of its file.
+
+    `readable` says of a file that the scenario names why it cannot be read, or None; nothing is read here.
+
+    Raises ScenarioError with every mistake found: syntax, unknown and missing keys, types, unknown variables, sense.
+    """
+    try:
+        root = compose(raw)
+    except YamlProblem as problem:
+        raise ScenarioError(
+            [Mistake(file=file, line=problem.line, column=problem.column, path="", wrong=problem.wrong, right=problem.right)]
+        ) from None
+    walk = _Walk(file, variables or Variables())
+    value = walk.struct(root, inspect.type_info(Scenario), "")
+    if walk.mistakes:
+        raise ScenarioError(walk.mistakes[:_MAX_MISTAKES])
+    scenario = msgspec.convert(value, Scenario)
+    walk.check_sense(scenario)
+    ca = scenario.target.tls.ca
+    if ca is not None and (why := readable(ca)) is not None:
+        walk.wrong_at("target.tls.ca", f'"{ca}" cannot be read: {why}.', "Name a PEM file, relative to the scenario.")
+    if walk.mistakes:
+        raise ScenarioError(walk.mistakes[:_MAX_MISTAKES])
+    return scenario
+
+
+class _Skip(Exception):
+    """A node could not be read; its mistake is noted, and the walk goes on beside it."""
+
+
+class _Assumed(Exception):
+    """A text whose variable has no value yet, and need not have one."""
+
+
+class _Walk:
+    """Reads nodes as the types say, collecting mistakes and remembering where every value stood."""
+
+    def __init__(self, file: str, variables: Variables) -> None:
+        self.file = file
+        self.variables = variables
+        self.mistakes: list[Mistake] = []
+        self._marks: dict[str, tuple[int, int]] = {}
+        self._redact = Redactor(variables.secret_values()).text  # a secret in the wrong place is quoted by no mistake
+        self._visits = 0
+        self._above: list[int] = []  # identities of the nodes around this one: an alias to one of them never ends
+
+    # --- noting ---------------------------------------------------------------------------------------------------
+
+    def wrong(self, node: Node, path: str, wrong: str, right: str = "") -> _Skip:
+        """Note a mistake at a node; the caller raises what is returned, or goes on."""
+        self._note(path, node.start_mark.line + 1, node.start_mark.column + 1, wrong, right)
+        return _Skip()
+
+    def wrong_at(self, path: str, wrong: str, right: str) -> None:
+        """Note a mistake at the nearest place that stood in the file."""
+        at = path
+        while at not in self._marks and at:
+            at = re.sub(r"(\.[^.\[\]]*|\[\d+\]|^[^.\[\]]+)$", "", at)
+        line, column = self._marks.get(at, (1, 1))
+        self._note(path, line, column, wrong, right)
+
+    def _note(self, path: str, line: int, column: int, wrong: str, right: str) -> None:
+        wrong, right = self._redact(wrong), self._redact(right)
+        mistake = Mistake(file=self.file, line=line, column=column, path=path, wrong=wrong, right=right)
+        if mistake not in self.mistakes:
+            self.mistakes.append(mistake)
+
+    # --- walking --------------------------------------------------------------------------------------------------
+
+    def value(self, node: Node, kind: inspect.Type, path: str) -> Any:
+        """The value of a node as a type wants it. Raises _Skip where it is not."""
+        self._visits += 1
+        if self._visits > _MAX_VISITS:
+            if self._visits == _MAX_VISITS + 1:
+                self.wrong(node, path, f"with its aliases the scenario has more than {_MAX_VISITS:,} values.", "Use fewer aliases.")
+            raise _Skip
+        if id(node) in self._above:
+            raise self.wrong(node, path, "an alias points at a value that contains it.", "Write the value out.")
+        self._marks[path] = (node.start_mark.line + 1, node.start_mark.column + 1)
+        self._above.append(id(node))
+        try:
+            return self._typed(node, kind, path)
+        finally:
+            self._above.pop()
+
+    def _typed(self, node: Node, kind: inspect.Type, path: str) -> Any:
+        extra, example = None, None
+        while isinstance(kind, inspect.Metadata):
+            extra = (kind.extra or {}).get("kind", extra)
+            examples = (kind.extra_json_schema or {}).get("examples")
+            example = examples[0] if examples else example
+            kind = kind.type
+        if isinstance(kind, inspect.UnionType):
+            return self._union(node, kind, path)
+        if isinstance(kind, inspect.StructType):
+            return self.struct(node, kind, path)
+        if isinstance(kind, inspect.DictType):
+            return self._dict(node, kind, extra, path)
+        if isinstance(kind, inspect.VarTupleType):
+            return self._tuple(node, kind, path)
+        if isinstance(kind, inspect.AnyType):
+            return self._any(node, path)
+        return self._scalar(node, kind, extra, example, path)
+
+    def _union(self, node: Node, kind: inspect.UnionType, path: str) -> Any:
+        """`X | None`, and text or mapping: the shape of the node decides."""
+        options = [option for option in kind.types if not isinstance(option, inspect.NoneType)]
+        if isinstance(node, ScalarNode) and node.tag.endswith(":null") and len(options) < len(kind.types):
+            return None
+        if len(options) > 1:
+            mapping = isinstance(node, MappingNode)
+            options = [option for option in options if isinstance(option, inspect.DictType) == mapping] or options
+        return self._typed(node, options[0], path)
+
+    def struct(self, node: Node, kind: inspect.Type, path: str) -> dict[str, Any]:
+        """A mapping with known keys. Every mistake within is noted; what was readable is returned."""
+        assert isinstance(kind, inspect.StructType)
+        fields = {f.encode_name: f for f in kind.fields}
+        if not isinstance(node, MappingNode):
+            raise (
+                self.wrong(node, path, f"{_shape(node)} stands where a mapping is wanted.", f"Known keys: {', '.join(fields)}.")
+                if path
+                else self._no_root(node)
+            )
+        self._marks.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
+        result: dict[str, Any] = {}
+        seen: set[str] = set()
+        for key_node, value_node in node.value:
+            key = key_node.value if isinstance(key_node, ScalarNode) else "?"
+            inner = f"{path}.{key}" if path else key
+            if key not in fields:
+                self.wrong(key_node, inner, f'unknown key "{key}".', _nearest(key, fields, "Known keys here"))
+            elif key in seen:
+                self.wrong(key_node, inner, f'the key "{key}" stands here twice.', "Keep one of them.")
+            else:
+                seen.add(key)
+                try:
+                    result[key] = self.value(value_node, fields[key].type, inner)
+                except _Skip:
+                    continue
+        for name, wanted in fields.items():
+            if wanted.required and name not in seen:
+                self.wrong(node, f"{path}.{name}" if path else name, f'the key "{name}" is missing.', f"Add {_example(name, wanted.type)}.")
+        return result
+
+    def _no_root(self, node: Node) -> ScenarioError:
+        self.wrong(node, "", f"{_shape(node)} is no scenario.", "Begin with version: 1 and probes:, as in examples/quickstart.yml.")
+        return ScenarioError(self.mistakes)
+
+    def _dict(self, node: Node, kind: inspect.DictType, extra: str | None, path: str) -> dict[str, Any]:
+        if not isinstance(node, MappingNode):
+            raise self.wrong(
+                node, path, f"{_shape(node)} stands where a mapping is wanted.", "Write {Name: value}, or one Name: value a line below."
+            )
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, ScalarNode):
+                self.wrong(key_node, path, f"{_shape(key_node)} stands where a name is wanted.", "Write Name: value.")
+                continue
+            key, inner = key_node.value, f"{path}.{key_node.value}"
+            if key in result:
+                self.wrong(key_node, inner, f'"{key}" stands here twice.', "Keep one of them.")
+            if extra == "headers" and _TOKEN.fullmatch(key) is None:
+                self.wrong(key_node, inner, f'"{key}" is no header name.', "Use letters, digits and hyphens, as in X-API-Key.")
+            try:
+                result[key] = self.value(value_node, kind.value_type, inner)
+            except _Skip:
+                continue
+            if extra == "headers" and _NOT_IN_A_VALUE.search(str(result[key])):
+                self.wrong(
+                    value_node,
+                    inner,
+                    "a header's value holds a line break or a control character.",
+                    "Remove it; a trailing line break often comes with a pasted secret.",
+                )
+        return result
+
+    def _tuple(self, node: Node, kind: inspect.VarTupleType, path: str) -> list[Any]:
+        if not isinstance(node, SequenceNode):
+            raise self.wrong(node, path, f"{_shape(node)} stands where a list is wanted.", 'Begin each entry with "- ".')
+        if len(node.value) < (kind.min_length or 0):
+            raise self.wrong(node, path, "the list is empty.", "Name at least one probe, as in examples/quickstart.yml.")
+        if kind.max_length is not None and len(node.value) > kind.max_length:
+            raise self.wrong(node, path, f"the list has {len(node.value):,} entries.", f"At most {kind.max_length:,} are taken.")
+        result = []
+        for number, item in enumerate(node.value):
+            try:
+                result.append(self.value(item, kind.item_type, f"{path}[{number}]"))
+            except _Skip:
+                continue
+        return result
+
+    def _any(self, node: Node, path: str) -> Any:
+        """A JSON value, for a request's body."""
+        anything = inspect.AnyType()
+        if isinstance(node, MappingNode):
+            return self._dict(node, inspect.DictType(inspect.StrType(), anything), None, path)
+        if isinstance(node, SequenceNode):
+            return self._tuple(node, inspect.VarTupleType(anything), path)
+        try:
+            text = self._text(node, path)
+        except _Assumed:
+            return ""
+        tag = node.tag.rpartition(":")[2] if text == node.value else "str"
+        if tag == "null":
+            return None
+        if tag == "bool":
+            return text.lower() in ("true", "yes", "on")
+        if tag in ("int", "float"):
+            try:
+                return json.loads(text)
+            except ValueError:
+                return text
+        return text
+
+    def _scalar(self, node: Node, kind: inspect.Type, extra: str | None, example: Any, path: str) -> Any:
+        if not isinstance(node, ScalarNode) or node.tag.endswith(":null"):
+            raise self.wrong(
+                node,
+                path,
+                f"{_shape(node)} stands where one value is wanted.",
+                f"Write for example {example}." if example else "Write a text or a number.",
+            )
+        try:
+            return _read(self._text(node, path), kind, extra, example)
+        except _Assumed:
+            return _assumed(kind, extra)
+        except ValueError as error:
+            wrong, _, right = str(error).partition(". ")
+            raise self.wrong(node, path, wrong + ".", right) from None
+
+    def _text(self, node: Node, path: str) -> str:
+        """The text of a scalar with its variables put in: after YAML is read, so that a value cannot become YAML."""
+
+        def put_in(match: re.Match[str]) -> str:
+            name = match[1]
+            if match[0] == "$$":
+                return "$"
+            if name is None:
+                self.wrong(node, path, '"${" begins no variable.', "Write ${NAME}, or $${ for the characters themselves.")
+                return ""
+            if name not in self.variables.values:
+                missing.append(name)
+                return ""
+            value = self.variables.values[name]
+            if not value:
+                empty.append(name)
+            return value
+
+        missing: list[str] = []
+        empty: list[str] = []
+        text = _VARIABLE.sub(put_in, node.value)
+        if missing and self.variables.assume:
+            raise _Assumed
+        for name in missing:
+            near = difflib.get_close_matches(name, self.variables.values, 1)
+            hint = f"Did you mean ${{{near[0]}}}? " if near else ""
+            self.wrong(
+                node,
+                path,
+                f"the variable {name} was not handed over.",
+                f"{hint}Pass --var {name}=… or --secret-env {name}, or name it in the action's input variables or secrets.",
+            )
+        for name in empty:
+            self.wrong(
+                node, path, f"the variable {name} is empty.", "Give it a value; GitHub hands no secrets to workflows started from a fork."
+            )
+        if missing or empty:
+            raise _Skip
+        return text
+
+    # --- sense ----------------------------------------------------------------------------------------------------
+
+    def check_sense(self, scenario: Scenario) -> None:
+        """What types cannot say: parts that need or exclude each other."""
+        names: dict[str, int] = {}
+        for number, probe in enumerate(scenario.probes):
+            at = f"probes[{number}]"
+            if probe.name in names:
+                self.wrong_at(
+                    f"{at}.name", f'the name "{probe.name}" is taken by probes[{names[probe.name]}].', "Give each probe its own name."
+                )
+            names.setdefault(probe.name, number)
+            if (probe.path is None) == (probe.url is None):
+                wrong = "a probe has a path or a whole url, not both." if probe.path else "the probe has neither path nor url."
+                self.wrong_at(at, wrong, "Write path: /events, or url: https://app.example.test/events.")
+            if probe.path is not None and scenario.target.url is None:
+                self.wrong_at(f"{at}.path", "a path needs the target's url.", "Add target: {url: https://app.example.test}.")
+            if f"{at}.until" in self._marks and not any(msgspec.structs.asdict(probe.until).values()):
+                self.wrong_at(
+                    f"{at}.until", "the end is not said.", 'Write {event: complete}, {events: 20}, {data: "[DONE]"} or {duration: 30s}.'
+                )
+            for name, value in (("timeout", probe.timeout), ("until.duration", probe.until.duration), ("expect.every", probe.expect.every)):
+                if value == 0:
+                    self.wrong_at(f"{at}.{name}", "nothing can happen in no time.", "Write for example 30s.")
+            if probe.timeout is not None and probe.until.duration is not None and probe.timeout < probe.until.duration:
+                self.wrong_at(
+                    f"{at}.timeout",
+                    "sse-check would give up before the planned duration is over.",
+                    "Make timeout longer than until.duration.",
+                )
+        for number, fallback in enumerate(scenario.fallbacks):
+            if (fallback.websocket is None) == (fallback.batch is None):
+                self.wrong_at(
+                    f"fallbacks[{number}]",
+                    "a fallback is one of websocket and batch.",
+                    "Write - websocket: {url: wss://…} or - batch: {url: https://…}.",
+                )
+        if scenario.target.health is not None and scenario.target.url is None:
+            self.wrong_at("target.health", "a health path needs the target's url.", "Add url: https://app.example.test.")
+        if scenario.budget == 0:
+            self.wrong_at("budget", "nothing can happen in no time.", "Write for example 10m.")
+
+
+def _read(text: str, kind: inspect.Type, extra: str | None, example: Any) -> Any:
+    """One scalar's text as its type. Raises ValueError("what is wrong. What would be right.")."""
+    if extra == "duration":
+        return parse_duration(text)
+    if extra == "percent":
+        return parse_percent(text)
+    if isinstance(kind, inspect.IntType):
+        if re.fullmatch(r"[+-]?[0-9]{1,12}", text) is None:
+            raise ValueError(f'"{text}" is not a whole number. Write for example {example}.')
+        number = int(text)
+        if kind.ge is not None and number < kind.ge:
+            raise ValueError(f"{number} is too few. The least is {kind.ge}.")
+        if kind.le is not None and number > kind.le:
+            raise ValueError(f"{number} is too many. The most is {kind.le:,}.")
+        return number
+    if isinstance(kind, inspect.BoolType):
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f'"{text}" is not yes or no. Write true or false.')
+        return text.lower() == "true"
+    if isinstance(kind, inspect.LiteralType):
+        by_text = {str(value): value for value in kind.values}
+        if text not in by_text:
+            raise ValueError(f'"{text}" is not known here. {_nearest(text, by_text, "Write one of")}')
+        return by_text[text]
+    assert isinstance(kind, inspect.StrType)
+    if kind.min_length and len(text) < kind.min_length:
+        raise ValueError(f"the text is empty. Write for example {example}.")
+    if kind.max_length and len(text) > kind.max_length:
+        raise ValueError(f"the text has {len(text):,} characters. At most {kind.max_length} are taken.")
+    return _CHECKS[extra](text) if extra in _CHECKS else text
+
+
+def _assumed(kind: inspect.Type, extra: str | None) -> Any:
+    """A value of the right kind, in the place of one that a variable will bring."""
+    if extra in ("duration", "percent"):
+        return 90.0
+    if isinstance(kind, inspect.IntType):
+        return kind.ge or 1
+    if isinstance(kind, inspect.BoolType):
+        return True
+    if isinstance(kind, inspect.LiteralType):
+        return kind.values[0]
+    return {"url": "https://variable.invalid", "websocket url": "wss://variable.invalid", "path": "/", "method": "GET"}.get(
+        extra or "", "variable"
+    )
+
+
+def check_url(text: str, schemes: tuple[str, ...] = ("http", "https")) -> str:
+    """The same URL, if it can be asked. Raises ValueError("what is wrong. What would be right.")."""
+    example = f"{schemes[-1]}://{text.removeprefix('//')}" if text.strip() else f"{schemes[-1]}://app.example.test"
+    if re.search(r"[\x00-\x20\x7f]", text):
+        raise ValueError(f'"{text}" holds a blank or a control character. Write it percent-encoded, %20 for a blank.')
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f'"{text}" is no URL ({error}). Write for example {schemes[-1]}://app.example.test:8443.') from None
+    if "://" not in text:
+        raise ValueError(f'"{text}" has no scheme. Write {example}.')
+    if parts.scheme not in schemes:
+        raise ValueError(f'"{text}" has the scheme {parts.scheme}. Write {" or ".join(s + "://" for s in schemes)}.')
+    if not parts.hostname or port == 0:
+        raise ValueError(f'"{text}" names no host and port that can be asked. Write for example {schemes[-1]}://app.example.test.')
+    if parts.fragment:
+        raise ValueError(f'"{text}" has a fragment, which is never sent. Remove everything from # on.')
+    return text
+
+
+def _check_path(text: str) -> str:
+    if "://" in text.partition("?")[0]:
+        raise ValueError(f'"{text}" is a whole URL. Use the key url for it, or write only its path.')
+    if not text.startswith("/"):
+        raise ValueError(f'"{text}" is no path. Write /{text}.')
+    if re.search(r"[\x00-\x20\x7f#]", text):
+        raise ValueError(f'"{text}" holds a blank, a # or a control character. Write it percent-encoded, %20 for a blank.')
+    return text
+
+
+def _check_method(text: str) -> str:
+    if _TOKEN.fullmatch(text) is None:
+        raise ValueError(f'"{text}" is no HTTP method. Write GET or POST.')
+    return text.upper()
+
+
+_CHECKS: Final = {
+    "url": check_url,
+    "websocket url": lambda text: check_url(text, ("ws", "wss")),
+    "path": _check_path,
+    "method": _check_method,
+}
+
+
+def _nearest(word: str, known: Iterable[str], otherwise: str) -> str:
+    """The nearest known word as a question, else all of them."""
+    known = list(known)
+    near = difflib.get_close_matches(word, known, 1)
+    return f'Did you mean "{near[0]}"?' if near else f"{otherwise}: {', '.join(known)}."
+
+
+def _shape(node: Node) -> str:
+    """What a node is, in words."""
+    if isinstance(node, MappingNode):
+        return "a mapping"
+    if isinstance(node, SequenceNode):
+        return "a list"
+    return "nothing" if node.tag.endswith(":null") else f'"{node.value[:60]}"'
+
+
+def _example(name: str, kind: inspect.Type) -> str:
+    """How a missing key would be written."""
+    while isinstance(kind, inspect.Metadata):
+        examples = (kind.extra_json_schema or {}).get("examples")
+        if examples:
+            return f"{name}: {examples[0]}"
+        kind = kind.type
+    if isinstance(kind, inspect.LiteralType):
+        return f"{name}: {kind.values[0]}"
+    return f"{name}:"

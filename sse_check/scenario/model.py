@@ -1,0 +1,191 @@
+"""What a scenario says, as frozen structs: the one source of its validation, its JSON Schema and its snapshot.
+
+Durations are seconds (float) and percentages numbers from 0 to 100 once read; in YAML they are written as text.
+"""
+
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from sse_check.units import DURATION_PATTERN, PERCENT_PATTERN, format_duration
+
+# `kind` tells the reader (load.py) how the text is to be read; msgspec itself has no such types.
+Duration = Annotated[
+    float,
+    Meta(extra={"kind": "duration"}, extra_json_schema={"type": "string", "pattern": DURATION_PATTERN, "examples": ["25s", "250ms", "2m"]}),
+]
+Percent = Annotated[
+    float,
+    Meta(
+        extra={"kind": "percent"},
+        extra_json_schema={"type": ["string", "number"], "pattern": PERCENT_PATTERN, "minimum": 0, "maximum": 100, "examples": ["90%", 90]},
+    ),
+]
+Url = Annotated[str, Meta(extra={"kind": "url"}, examples=["https://app.example.test"])]
+WebSocketUrl = Annotated[str, Meta(extra={"kind": "websocket url"}, examples=["wss://app.example.test/ws"])]
+Path = Annotated[str, Meta(extra={"kind": "path"}, examples=["/events"])]
+Headers = Annotated[dict[str, str], Meta(extra={"kind": "headers"}, examples=[{"X-API-Key": "${API_KEY}"}])]
+Count = Annotated[int, Meta(ge=1, le=100_000, examples=[20])]
+
+DEFAULT_CONCURRENT_STREAMS: Final = 3  # the founding criteria: "3 streams at once"
+
+
+class Criteria(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a deployment is good enough. The defaults are the founding criteria (docs/scenario.md)."""
+
+    success_rate: Percent = 90.0
+    event_deadline: Duration = 25.0
+    first_event: Duration = 2.0
+    deadline_from: Literal["request", "previous", "sent"] = "request"
+
+
+class Until(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a stream has shown enough; the first that holds ends it."""
+
+    event: Annotated[str, Meta(examples=["complete"])] | None = None
+    events: Count | None = None
+    data: Annotated[str, Meta(examples=["[DONE]"])] | None = None
+    duration: Duration | None = None
+
+
+class Expect(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the server is known to send; makes missing events count and buffering certain."""
+
+    events: Count | None = None
+    every: Duration | None = None
+    heartbeat: Duration | None = None
+
+
+class Timestamps(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where an event says when the server sent it: a field of its JSON data (dots go deeper), or `id`."""
+
+    field: Annotated[str, Meta(min_length=1, examples=["ts"])]
+    unit: Literal["s", "ms", "us", "ns", "iso8601"] = "ms"
+
+
+class Tls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the server's certificate is verified. `ca` is a PEM file, relative to the scenario."""
+
+    verify: bool = True
+    ca: Annotated[str, Meta(examples=["ca.pem"])] | None = None
+
+
+class Target(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The deployment under test: where it is and what every request to it carries."""
+
+    url: Url | None = None
+    headers: Headers = {}
+    health: Path | None = None
+    tls: Tls = Tls()
+
+
+class Probe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One kind of stream to open: alone, or several at once."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=200, examples=["small wallet"])]
+    path: Path | None = None
+    url: Url | None = None
+    method: Annotated[str, Meta(extra={"kind": "method"}, examples=["POST"])] = "GET"
+    headers: Headers = {}
+    body: str | dict[str, Any] | None = None
+    streams: Count | None = None
+    concurrent: bool = False
+    until: Until = Until()
+    expect: Expect = Expect()
+    timestamps: Timestamps | None = None
+    timeout: Duration | None = None
+
+    @property
+    def stream_count(self) -> int:
+        """How many streams are opened together; 3 where the probe is only said to be concurrent."""
+        if self.streams is not None:
+            return self.streams
+        return DEFAULT_CONCURRENT_STREAMS if self.concurrent else 1
+
+
+class WebSocketFallback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A WebSocket endpoint to fall back to: it must upgrade, and answer if something is to be sent."""
+
+    url: WebSocketUrl
+    send: Annotated[str, Meta(examples=["ping"])] | None = None
+
+
+class BatchFallback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A plain request to fall back to: it must be answered with a 2xx status."""
+
+    url: Url
+    method: Annotated[str, Meta(extra={"kind": "method"}, examples=["GET"])] = "GET"
+    body: str | dict[str, Any] | None = None
+
+
+class Fallback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One alternative to SSE: `websocket` or `batch`."""
+
+    websocket: WebSocketFallback | None = None
+    batch: BatchFallback | None = None
+
+
+class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All that one run checks, and what it must reach."""
+
+    version: Literal[1]
+    name: Annotated[str, Meta(max_length=200, examples=["Wallet analysis, production"])] = "sse-check"
+    target: Target = Target()
+    criteria: Criteria = Criteria()
+    probes: Annotated[tuple[Probe, ...], Meta(min_length=1, max_length=1000)]
+    fallbacks: tuple[Fallback, ...] = ()
+    budget: Duration = 600.0
+
+    def url_of(self, probe: Probe) -> str:
+        """The URL a probe asks: its own, or the target's followed by its path."""
+        if probe.url is not None:
+            return probe.url
+        return join_url(self.target.url or "", probe.path or "/")
+
+    @property
+    def base_url(self) -> str:
+        """What the report calls the target: the target's URL, else the first probe's."""
+        return self.target.url or self.url_of(self.probes[0])
+
+
+def join_url(base: str, path: str) -> str:
+    """`path` below `base`: https://h/api + /events -> https://h/api/events."""
+    return base.rstrip("/") + "/" + path.lstrip("/")
+
+
+def stream_timeout(scenario: Scenario, probe: Probe) -> float:
+    """Seconds after which sse-check gives up on a stream of this probe.
+
+    The probe's own `timeout`, else the longest of what the stream was given: the event deadline, its planned duration,
+    and half as long again as its expected events take, with five seconds to spare.
+    """
+    if probe.timeout is not None:
+        return probe.timeout
+    expected = (probe.expect.events or 0) * (probe.expect.every or 0.0)
+    longest = max(scenario.criteria.event_deadline, scenario.criteria.first_event, probe.until.duration or 0.0, expected * 1.5)
+    return longest + 5.0
+
+
+def schema() -> dict[str, Any]:
+    """The scenario's JSON Schema (2020-12), from the same structs that read it."""
+    result = msgspec.json.schema(Scenario)
+    _write_durations_as_text(result)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "sse-check scenario, version 1",
+        **result,
+    }
+
+
+def _write_durations_as_text(schema: Any) -> None:
+    """Defaults are stored as seconds; in a scenario they are written `25s`."""
+    if isinstance(schema, dict):
+        default = schema.get("default")
+        if schema.get("pattern") == DURATION_PATTERN and isinstance(default, float):
+            schema["default"] = format_duration(default)
+        for value in schema.values():
+            _write_durations_as_text(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            _write_durations_as_text(value)

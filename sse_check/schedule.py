@@ -1,0 +1,165 @@
+"""Which streams run when: the phases of a run, its budget, and its orderly end.
+
+1. *connect*: the health check, if the scenario names one; where it is not answered with 200 nothing else is asked.
+2. *stream*: each probe of one stream, alone and in the scenario's order.
+3. *concurrency*: each probe of several streams, all of them at once.
+"""
+
+import asyncio
+import platform
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.request import getproxies
+
+import msgspec
+
+from sse_check import __version__
+from sse_check.probe import LiveStream, Stop, StreamPlan, observe, own_headers
+from sse_check.recording import Environment, Phase, Recording, StreamRecording, redact_scenario
+from sse_check.redaction import Redactor
+from sse_check.scenario import Probe, Scenario, Until, join_url, stream_timeout
+from sse_check.transport import Clock, Request
+
+HEALTH: Final = "health"  # how the health check is called among the probes
+
+_LAG_INTERVAL: Final = 0.02  # seconds between samples of the loop's lag
+_MAX_LAG_SAMPLES: Final = 500_000
+_HEALTH_TIMEOUT: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What a run needs beside the scenario. `watch` is called with each stream before it is opened."""
+
+    redactor: Redactor
+    stop: Stop
+    clock: Clock = time.monotonic_ns
+    hosts: tuple[str, ...] | None = None
+    watch: Callable[[LiveStream], None] = lambda live: None
+
+
+async def run(scenario: Scenario, run: Run) -> Recording:
+    """Observe all that the scenario asks for, within its budget. What was measured is returned however the run ends."""
+    started_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    began = run.clock()
+    lags: list[float] = []
+    sampler = asyncio.ensure_future(_sample_lag(lags))
+    budget = asyncio.get_running_loop().call_later(scenario.budget, run.stop.trip, "budget")
+    streams: list[StreamRecording] = []
+    try:
+        for group in plan(scenario, hosts=run.hosts):
+            if run.stop.why is not None:
+                break
+            streams += await _together(group, run, began)
+            if group[0].phase == "connect" and not _healthy(streams[-1]):
+                break
+    finally:
+        budget.cancel()
+        sampler.cancel()
+        await asyncio.gather(sampler, return_exceptions=True)
+    return Recording(
+        started_at=started_at,
+        scenario=redact_scenario(scenario, run.redactor),
+        environment=environment(lags, run.redactor),
+        streams=tuple(streams),
+        interrupted=run.stop.why,
+    )
+
+
+def plan(scenario: Scenario, *, hosts: tuple[str, ...] | None = None) -> list[list[StreamPlan]]:
+    """The streams of a run: groups that follow each other, of streams that are opened together.
+
+    Raises OSError or ssl.SSLError where the scenario's CA file cannot be used.
+    """
+    tls = tls_context(scenario)
+    groups: list[list[StreamPlan]] = []
+    if scenario.target.health is not None and scenario.target.url is not None:
+        url = join_url(scenario.target.url, scenario.target.health)
+        request = _request(url, "GET", scenario.target.headers, None, tls)
+        groups.append(
+            [StreamPlan(probe=HEALTH, stream=1, phase="connect", request=request, until=Until(), timeout=_HEALTH_TIMEOUT, hosts=hosts)]
+        )
+    alone = [probe for probe in scenario.probes if probe.stream_count == 1]
+    together = [probe for probe in scenario.probes if probe.stream_count > 1]
+    groups += [_streams(scenario, probe, "stream", tls, hosts) for probe in alone]
+    groups += [_streams(scenario, probe, "concurrency", tls, hosts) for probe in together]
+    return groups
+
+
+def _streams(scenario: Scenario, probe: Probe, phase: Phase, tls: ssl.SSLContext, hosts: tuple[str, ...] | None) -> list[StreamPlan]:
+    url = scenario.url_of(probe)
+    # The target's headers are meant for the target: a probe with a URL of its own does not carry them elsewhere.
+    shared = scenario.target.headers if probe.url is None else {}
+    request = _request(url, probe.method, {**shared, **probe.headers}, probe.body, tls)
+    timeout = stream_timeout(scenario, probe)
+    return [
+        StreamPlan(probe=probe.name, stream=number, phase=phase, request=request, until=probe.until, timeout=timeout, hosts=hosts)
+        for number in range(1, probe.stream_count + 1)
+    ]
+
+
+def _request(url: str, method: str, headers: dict[str, str], body: str | dict[str, Any] | None, tls: ssl.SSLContext) -> Request:
+    """The request with sse-check's own headers under the scenario's."""
+    given = {name.lower() for name in headers}
+    sent = [(name, value) for name, value in own_headers(url) if name.lower() not in given]
+    raw: bytes | None = None
+    if isinstance(body, dict):
+        raw = msgspec.json.encode(body)
+        if "content-type" not in given:
+            sent.append(("Content-Type", "application/json"))
+    elif body is not None:
+        raw = body.encode()
+        if "content-type" not in given:
+            sent.append(("Content-Type", "text/plain; charset=utf-8"))
+    secure = url.startswith("https:")
+    return Request(method=method, url=url, headers=(*sent, *headers.items()), body=raw, tls=tls if secure else None)
+
+
+def tls_context(scenario: Scenario) -> ssl.SSLContext:
+    """How certificates are verified. Raises OSError or ssl.SSLError where the CA file cannot be used."""
+    context = ssl.create_default_context(cafile=scenario.target.tls.ca)
+    if not scenario.target.tls.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def _together(group: Sequence[StreamPlan], run: Run, began: int) -> list[StreamRecording]:
+    lives = [LiveStream(p) for p in group]
+    for live in lives:
+        run.watch(live)
+    return await asyncio.gather(
+        *(observe(live.plan, clock=run.clock, redactor=run.redactor, run_started_ns=began, stop=run.stop, live=live) for live in lives)
+    )
+
+
+def _healthy(stream: StreamRecording) -> bool:
+    """The scenario's own condition for going on, not a judgement: the health path must answer 200."""
+    return stream.head is not None and stream.head.status == 200
+
+
+async def _sample_lag(lags: list[float]) -> None:
+    """How late the event loop wakes a sleeper, in seconds, again and again: the run's own measurement error."""
+    while len(lags) < _MAX_LAG_SAMPLES:
+        due = time.monotonic() + _LAG_INTERVAL
+        await asyncio.sleep(_LAG_INTERVAL)
+        lags.append(max(0.0, time.monotonic() - due))
+
+
+def environment(lags: list[float], redactor: Redactor) -> Environment:
+    """The measuring machine, and its lag over the run."""
+    ordered = sorted(lags) or [0.0]
+    proxies = {kind: url for kind, url in getproxies().items() if kind in ("http", "https", "all")}
+    return Environment(
+        version=__version__,
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        loop_lag_p50=round(ordered[len(ordered) // 2], 6),
+        loop_lag_p99=round(ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))], 6),
+        loop_lag_max=round(ordered[-1], 6),
+        loop_lag_samples=len(lags),
+        proxies=tuple(f"{kind}: {redactor.url(url)}" for kind, url in sorted(proxies.items())),
+    )

@@ -1,0 +1,64 @@
+"""How bytes are fetched and stamped, behind one small interface.
+
+A transport sends one request and hands what comes back to a `Sink`, each piece with the time at which its bytes
+arrived. It follows no redirect, parses no event and has no opinion: `probe` does the first two, nobody here the third.
+"""
+
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from sse_check.recording import Ended, Head, Reason
+
+Clock = Callable[[], int]  # nanoseconds of one monotonic clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request as it is to be sent. `tls` is None for a plain connection; `connect_timeout` is in seconds."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes | None = None
+    tls: ssl.SSLContext | None = None
+    connect_timeout: float = 10.0
+
+
+@dataclass(slots=True)
+class Trace:
+    """What is known of a request so far, filled in as it happens; in nanoseconds of the clock.
+
+    It is the caller's, so that what was measured survives when the exchange is given up.
+    """
+
+    started_ns: int
+    resolved_ns: int | None = None
+    connected_ns: int | None = None
+    tls_ns: int | None = None
+    sent_ns: int | None = None
+    head_ns: int | None = None
+    peer: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """How an exchange ended, when, and why if not properly."""
+
+    ended: Ended
+    at_ns: int
+    reason: Reason | None = None
+    error: str | None = None
+
+
+class Sink(Protocol):
+    """Takes what a transport receives. A true answer says: enough, end the exchange."""
+
+    def head(self, at_ns: int, head: Head) -> bool:
+        """The response's head is complete."""
+        ...
+
+    def body(self, at_ns: int, wire_bytes: int, data: bytes) -> bool:
+        """One read: its bytes on the wire, and what they decode to. Zero wire bytes: more of the read before."""
+        ...

@@ -1,0 +1,49 @@
+"""Times and shares as people write them: 250ms, 25s, 2m; 90% or 90."""
+
+import re
+from typing import Final
+
+DURATION_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h)$"
+PERCENT_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?%?$"
+
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_LONGEST_DURATION_S: Final = 24 * 3600.0
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a duration such as `250ms`, `25s`, `1.5m`.
+
+    Raises ValueError, whose message says what is wrong and what would be right.
+    """
+    match = re.fullmatch(DURATION_PATTERN, text.strip())
+    if match is None:
+        number = re.match(r"[0-9]+(\.[0-9]+)?", text.strip())
+        example = f"{number[0]}s or {number[0]}ms" if number else "25s, 250ms or 2m"
+        raise ValueError(f'"{text}" is not a duration. Write {example}.')
+    unit = match[2]
+    seconds = float(text.strip().removesuffix(unit)) * _SECONDS[unit]
+    if seconds > _LONGEST_DURATION_S:
+        raise ValueError(f'"{text}" is too long. The longest duration is 24h.')
+    return seconds
+
+
+def parse_percent(text: str) -> float:
+    """The number of a percentage such as `90%` or `90`, from 0 to 100.
+
+    Raises ValueError, whose message says what is wrong and what would be right.
+    """
+    if re.fullmatch(PERCENT_PATTERN, text.strip()) is None:
+        raise ValueError(f'"{text}" is not a percentage. Write 90% or 90.')
+    percent = float(text.strip().removesuffix("%"))
+    if percent > 100:
+        raise ValueError(f'"{text}" is more than all. Write a percentage from 0% to 100%.')
+    return percent
+
+
+def format_duration(seconds: float) -> str:
+    """A duration as a person would write it: 0.25 -> 250ms, 25.0 -> 25s, 0.0004 -> 0.4ms."""
+    if abs(seconds) < 1:
+        return f"{float(f'{seconds * 1000:.3g}'):g}ms"
+    if abs(seconds) < 120:
+        return f"{float(f'{seconds:.3f}' if abs(seconds) < 10 else f'{seconds:.1f}'):g}s"
+    return f"{float(f'{seconds / 60:.1f}'):g}m"

@@ -1,0 +1,206 @@
+"""Criteria and findings into one verdict: viable, not viable, or not known."""
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from sse_check.diagnosis import Finding, diagnose
+from sse_check.escape import quoted
+from sse_check.metrics import StreamMetrics, measure, percent
+from sse_check.recording import FallbackRecording, Recording
+from sse_check.scenario import Criteria, Probe, Scenario
+from sse_check.units import format_duration
+
+Verdict = Literal["viable", "not-viable", "inconclusive"]
+
+PROCEED: Final = "PROCEED with SSE"
+PUNT_WEBSOCKET: Final = "PUNT to WebSocket"
+PUNT_BATCH: Final = "PUNT to batch API"
+BLOCKED: Final = "BLOCKED: no fallback works"
+MEASURE_AGAIN: Final = "MEASURE AGAIN"
+
+# Faults that no lateness of the measuring machine can feign.
+_NOISE_PROOF: Final = frozenset({"refused", "http-error", "not-sse"})
+
+
+class CriterionResult(Struct, frozen=True, kw_only=True):
+    """One criterion of one probe. `passed` is None where nothing could be observed to judge it by."""
+
+    probe: str
+    criterion: Literal["success_rate", "first_event", "streams"]
+    passed: bool | None
+    observed: float | None
+    limit: float
+    detail: str
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """What a recording comes to. `reasons` are the sentences that the verdict rests on, the weightiest first."""
+
+    verdict: Verdict
+    recommendation: str
+    reasons: tuple[str, ...]
+    criteria: tuple[CriterionResult, ...]
+    findings: tuple[Finding, ...]
+    metrics: tuple[StreamMetrics, ...]
+
+    @property
+    def streaming_enabled(self) -> bool:
+        """Whether streaming may be switched on: only a proven yes counts."""
+        return self.verdict == "viable"
+
+
+def judge(recording: Recording, scenario: Scenario | None = None) -> Outcome:
+    """The verdict on a recording, by its own scenario's criteria or by another's. Pure: the same input, the same verdict.
+
+    Streams of probes that the scenario does not have are left out.
+    """
+    scenario = scenario or recording.scenario
+    probes = {probe.name: probe for probe in scenario.probes}
+    health = Probe(name="health", path=scenario.target.health)
+    metrics, checks = [], []
+    for stream in recording.streams:
+        if stream.phase == "connect":
+            checks.append(measure(stream, health, scenario.criteria))
+        elif stream.probe in probes:
+            metrics.append(measure(stream, probes[stream.probe], scenario.criteria))
+    findings = diagnose(metrics, scenario.criteria, recording.environment)
+    findings = (*_health_findings(checks, scenario.criteria, recording), *findings)
+    criteria = tuple(result for probe in scenario.probes for result in _criteria(probe, metrics, scenario.criteria, findings))
+    verdict, reasons = _verdict(recording, criteria, findings, scenario)
+    return Outcome(
+        verdict=verdict,
+        recommendation=_recommendation(verdict, recording.fallbacks, scenario),
+        reasons=reasons,
+        criteria=criteria,
+        findings=findings,
+        metrics=tuple(metrics),
+    )
+
+
+def _health_findings(checks: Sequence[StreamMetrics], criteria: Criteria, recording: Recording) -> tuple[Finding, ...]:
+    """Of the health check only whether it was answered with 200: it is no stream."""
+    findings = diagnose(checks, criteria, recording.environment)
+    return tuple(f for f in findings if f.code in ("refused", "http-error") or (f.code == "stalled" and not _answered(checks)))
+
+
+def _answered(checks: Sequence[StreamMetrics]) -> bool:
+    return any(m.stream.head is not None for m in checks)
+
+
+def _criteria(probe: Probe, metrics: Sequence[StreamMetrics], criteria: Criteria, findings: Sequence[Finding]) -> list[CriterionResult]:
+    """The founding criteria for one probe, over its streams."""
+    mine = [m for m in metrics if m.stream.probe == probe.name]
+    if not mine:
+        return []
+    failed = {number for f in findings if f.probe == probe.name and f.severity == "error" for number in f.streams}
+    on_time, expected = sum(m.on_time for m in mine), sum(m.expected for m in mine)
+    rate = percent(on_time, expected)
+    results = [
+        CriterionResult(
+            probe=probe.name,
+            criterion="success_rate",
+            passed=rate >= criteria.success_rate if expected else (False if failed else None),
+            observed=rate if expected else None,
+            limit=criteria.success_rate,
+            detail=_rate_detail(mine, on_time, expected, criteria, failed=bool(failed)),
+        ),
+        _first_event(probe, mine, criteria, failed=bool(failed)),
+    ]
+    if probe.stream_count > 1:
+        good = sum(stream_passed(m, criteria, findings) is True for m in mine)
+        undecided = all(stream_passed(m, criteria, findings) is None for m in mine)
+        results.append(
+            CriterionResult(
+                probe=probe.name,
+                criterion="streams",
+                passed=None if undecided else good == probe.stream_count,
+                observed=good,
+                limit=probe.stream_count,
+                detail=f"{good} of {probe.stream_count} streams at once met the criteria.",
+            )
+        )
+    return results
+
+
+def _rate_detail(mine: Sequence[StreamMetrics], on_time: int, expected: int, criteria: Criteria, *, failed: bool) -> str:
+    if not expected:
+        return "No event came, and none was known to be due."
+    since = {"request": "the request", "previous": "the event before", "sent": "its sending"}[criteria.deadline_from]
+    text = f"{on_time} of {expected} events within {format_duration(criteria.event_deadline)} of {since}."
+    if percent(on_time, expected) < criteria.success_rate and not failed and only_age(mine, criteria):
+        text += (
+            " The stream is healthy and only lasts longer than the deadline: no event came later than that after the one before it."
+            " Set criteria.deadline_from: previous, or a longer criteria.event_deadline."
+        )
+    return text
+
+
+def only_age(mine: Sequence[StreamMetrics], criteria: Criteria) -> bool:
+    """Whether events are late only because the stream is old: none is missing, and each followed soon on the one before."""
+    return criteria.deadline_from == "request" and all(
+        m.total >= m.expected and m.first_event is not None and max([m.first_event, *m.gaps]) <= criteria.event_deadline for m in mine
+    )
+
+
+def _first_event(probe: Probe, mine: Sequence[StreamMetrics], criteria: Criteria, *, failed: bool) -> CriterionResult:
+    times = [m.first_event for m in mine if m.first_event is not None]
+    slowest = max(times, default=None)
+    passed: bool | None
+    if len(times) < len(mine):
+        owed = failed or any(m.expected for m in mine if m.first_event is None)
+        passed, detail = (False if owed else None), f"No first event in {len(mine) - len(times)} of {len(mine)} streams."
+    else:
+        passed = max(times) <= criteria.first_event
+        detail = f"First event after {format_duration(max(times))}, limit {format_duration(criteria.first_event)}."
+    return CriterionResult(
+        probe=probe.name,
+        criterion="first_event",
+        passed=passed,
+        observed=None if slowest is None else round(slowest, 6),
+        limit=criteria.first_event,
+        detail=detail,
+    )
+
+
+def stream_passed(m: StreamMetrics, criteria: Criteria, findings: Sequence[Finding]) -> bool | None:
+    """Whether one stream by itself is good; None where it showed nothing to judge by."""
+    if any(f.severity == "error" and f.probe == m.stream.probe and m.stream.stream in f.streams for f in findings):
+        return False
+    if m.stream.reason in ("interrupted", "budget") or not m.expected:
+        return None
+    return m.success_rate >= criteria.success_rate and m.first_event is not None and m.first_event <= criteria.first_event
+
+
+def _verdict(
+    recording: Recording, criteria: Sequence[CriterionResult], findings: Sequence[Finding], scenario: Scenario
+) -> tuple[Verdict, tuple[str, ...]]:
+    errors = [f for f in findings if f.severity == "error"]
+    noise = [f for f in findings if f.code == "runner-noise"]
+    missed = [c for c in criteria if c.passed is False]
+    unknown = [c for c in criteria if c.passed is None]
+    if recording.interrupted:
+        return "inconclusive", (f"The run was not completed ({quoted(recording.interrupted)}).", *(f.message for f in errors))
+    if noise and not any(f.code in _NOISE_PROOF for f in errors):
+        return "inconclusive", (*(f.message for f in noise), *(f.message for f in errors))
+    if errors or missed:
+        return "not-viable", (*(f.message for f in errors), *(f"{quoted(c.probe)}: {c.detail}" for c in missed))
+    if unknown:
+        return "inconclusive", tuple(f"{quoted(c.probe)}: {c.detail}" for c in unknown)
+    observed = {c.probe for c in criteria}
+    unasked = [probe.name for probe in scenario.probes if probe.name not in observed]
+    if unasked:
+        return "inconclusive", (f"Not observed: {', '.join(map(quoted, unasked))}.",)
+    return "viable", ("Every criterion is met and no streaming fault was found.",)
+
+
+def _recommendation(verdict: Verdict, fallbacks: Sequence[FallbackRecording], scenario: Scenario) -> str:
+    if verdict == "viable":
+        return PROCEED
+    if verdict == "inconclusive":
+        return MEASURE_AGAIN
+    for tried in fallbacks:
+        if tried.worked:
+            return PUNT_WEBSOCKET if tried.kind == "websocket" else PUNT_BATCH
+    return BLOCKED if fallbacks or scenario.fallbacks else PUNT_WEBSOCKET
