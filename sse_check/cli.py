@@ -47,7 +47,6 @@ DEFECT: Final = 70
 
 _STATUS: Final = {"viable": 0, "not-viable": 1, "inconclusive": 3}
 _FAIL_ON: Final = {"not-viable": {1}, "inconclusive": {1, 3}, "never": set[int]()}
-_DEFAULT_DURATION: Final = 30.0  # of `probe URL`: an endless stream is watched for so long
 _MAX_BODY_BYTES: Final = 10 * 1024 * 1024
 
 
@@ -136,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
         "--streams", metavar="N", type=_type(_count), help="streams at once, beside one alone; 1: only the one alone (default 3)"
     )
     probe.add_argument("--events", metavar="N", type=_type(_count), help="a stream has shown enough after so many events")
-    probe.add_argument("--duration", metavar="30s", type=_type(parse_duration), default=_DEFAULT_DURATION, help="or after so long")
+    probe.add_argument("--duration", metavar="30s", type=_type(parse_duration), help="or after so long (default: the deadline)")
     _add_reporting(probe, fail_on=True)
 
     judge = commands.add_parser("judge", help="judge again what was recorded, without network")
@@ -470,7 +469,7 @@ def url_scenario(
         check_url(url)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    until = until or Until(duration=_DEFAULT_DURATION)
+    until = until or Until()
     alone = Probe(name="alone", url=url, method=method, headers=dict(headers or {}), body=body, until=until)
     together = Probe(
         name=f"{streams} at once", url=url, method=method, headers=dict(headers or {}), body=body, until=until, streams=streams
@@ -540,7 +539,7 @@ def _allowed_hosts(scenario: Scenario, patterns: tuple[str, ...]) -> tuple[str, 
     from sse_check.probe import host_allowed
 
     urls = [scenario.url_of(probe) for probe in scenario.probes]
-    urls += [option.url for fallback in scenario.fallbacks if (option := fallback.websocket or fallback.batch)]
+    urls += [scenario.fallback_url(option) for fallback in scenario.fallbacks if (option := fallback.websocket or fallback.batch)]
     if not patterns:
         return tuple(dict.fromkeys(urlsplit(url).hostname or "" for url in (*urls, scenario.base_url)))
     for url in urls:

@@ -30,15 +30,17 @@ async def try_fallbacks(scenario: Scenario, *, redactor: Redactor, hosts: tuple[
         for fallback in scenario.fallbacks:
             option = fallback.websocket or fallback.batch
             assert option is not None  # the scenario was checked
+            url = scenario.fallback_url(option)
+            headers = _headers(scenario, url)
             began = time.monotonic()
             try:
                 async with asyncio.timeout(_TIMEOUT):
-                    if hosts is not None and not host_allowed(option.url, hosts):
+                    if hosts is not None and not host_allowed(url, hosts):
                         worked, detail = False, "its host is not allowed"
                     elif isinstance(option, WebSocketFallback):
-                        worked, detail = await _websocket(session, option, _headers(scenario, option.url))
+                        worked, detail = await _websocket(session, url, option, headers)
                     else:
-                        worked, detail = await _batch(session, option, _headers(scenario, option.url))
+                        worked, detail = await _batch(session, url, option, headers)
             except TimeoutError:
                 worked, detail = False, f"no answer within {_TIMEOUT:g} s"
             except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -46,7 +48,7 @@ async def try_fallbacks(scenario: Scenario, *, redactor: Redactor, hosts: tuple[
             tried.append(
                 FallbackRecording(
                     kind="websocket" if isinstance(option, WebSocketFallback) else "batch",
-                    url=redactor.url(option.url),
+                    url=redactor.url(url),
                     worked=worked,
                     seconds=round(time.monotonic() - began, 6),
                     detail=redactor.text(detail)[:300],
@@ -63,8 +65,8 @@ def _headers(scenario: Scenario, url: str) -> dict[str, str]:
     return dict(scenario.target.headers) if same else {}
 
 
-async def _websocket(session: aiohttp.ClientSession, option: WebSocketFallback, headers: dict[str, str]) -> tuple[bool, str]:
-    async with session.ws_connect(option.url, headers=headers, max_msg_size=_MAX_MESSAGE) as socket:
+async def _websocket(session: aiohttp.ClientSession, url: str, option: WebSocketFallback, headers: dict[str, str]) -> tuple[bool, str]:
+    async with session.ws_connect(url, headers=headers, max_msg_size=_MAX_MESSAGE) as socket:
         if option.send is None:
             return True, "the connection was upgraded"
         await socket.send_str(option.send)
@@ -73,13 +75,13 @@ async def _websocket(session: aiohttp.ClientSession, option: WebSocketFallback, 
         return answered, "the connection was upgraded and a message answered" if answered else "upgraded, but the message was not answered"
 
 
-async def _batch(session: aiohttp.ClientSession, option: BatchFallback, headers: dict[str, str]) -> tuple[bool, str]:
+async def _batch(session: aiohttp.ClientSession, url: str, option: BatchFallback, headers: dict[str, str]) -> tuple[bool, str]:
     body: dict[str, Any] = {}
     if isinstance(option.body, dict):
         body = {"data": msgspec.json.encode(option.body)}
         headers = {"Content-Type": "application/json", **headers}
     elif option.body is not None:
         body = {"data": option.body.encode()}
-    async with session.request(option.method, option.url, headers=headers, allow_redirects=False, **body) as response:
+    async with session.request(option.method, url, headers=headers, allow_redirects=False, **body) as response:
         await response.content.read(1)
         return 200 <= response.status < 300, f"status {response.status}"

@@ -20,7 +20,7 @@ from sse_check import __version__
 from sse_check.probe import LiveStream, Stop, StreamPlan, observe, own_headers
 from sse_check.recording import Environment, Phase, Recording, StreamRecording, redact_scenario
 from sse_check.redaction import Redactor
-from sse_check.scenario import Probe, Scenario, Until, join_url, stream_timeout
+from sse_check.scenario import Probe, Scenario, Until, join_url, planned_until, stream_timeout
 from sse_check.transport import Clock, Request
 
 HEALTH: Final = "health"  # how the health check is called among the probes
@@ -94,9 +94,9 @@ def _streams(scenario: Scenario, probe: Probe, phase: Phase, tls: ssl.SSLContext
     # The target's headers are meant for the target: a probe with a URL of its own does not carry them elsewhere.
     shared = scenario.target.headers if probe.url is None else {}
     request = _request(url, probe.method, {**shared, **probe.headers}, probe.body, tls)
-    timeout = stream_timeout(scenario, probe)
+    timeout, until = stream_timeout(scenario, probe), planned_until(scenario, probe)
     return [
-        StreamPlan(probe=probe.name, stream=number, phase=phase, request=request, until=probe.until, timeout=timeout, hosts=hosts)
+        StreamPlan(probe=probe.name, stream=number, phase=phase, request=request, until=until, timeout=timeout, hosts=hosts)
         for number in range(1, probe.stream_count + 1)
     ]
 

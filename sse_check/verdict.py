@@ -188,6 +188,9 @@ def _verdict(
         return "not-viable", (*(f.message for f in errors), *(f"{quoted(c.probe)}: {c.detail}" for c in missed))
     if unknown:
         return "inconclusive", tuple(f"{quoted(c.probe)}: {c.detail}" for c in unknown)
+    unfinished = [f for f in findings if f.code == "stalled"]
+    if unfinished:
+        return "inconclusive", tuple(f.message for f in unfinished)
     observed = {c.probe for c in criteria}
     unasked = [probe.name for probe in scenario.probes if probe.name not in observed]
     if unasked:

@@ -54,10 +54,10 @@ def _signs(m: StreamMetrics, criteria: Criteria) -> Iterable[tuple[Rule, Sign]]:
 
 
 def _finding(rule: Rule, probe: str, seen: list[tuple[StreamMetrics, Sign]]) -> Finding:
-    _, clearest = min(seen, key=lambda pair: _CONFIDENCE_ORDER[pair[1].confidence])
+    _, clearest = min(seen, key=lambda pair: (_SEVERITY_ORDER[pair[1].severity or rule.severity], _CONFIDENCE_ORDER[pair[1].confidence]))
     return Finding(
         code=rule.code,
-        severity=rule.severity,
+        severity=clearest.severity or rule.severity,
         confidence=clearest.confidence,
         probe=probe,
         streams=tuple(m.stream.stream for m, _ in seen),

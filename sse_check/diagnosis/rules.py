@@ -51,6 +51,7 @@ class Sign:
     message: str
     evidence: Figures
     confidence: Confidence = "certain"
+    severity: Severity | None = None  # where it is not the rule's own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,9 +228,11 @@ def stalled(m: StreamMetrics, _: Criteria) -> Sign | None:
     """The connection stays open and events stop coming although more are due."""
     stream = m.stream
     open_at_end = stream.reason is None and (stream.ended == "timeout" or stream.planned_end == "duration")
-    if not open_at_end or m.silence < max(STALL_MIN_S, STALL_GAPS * max([*m.gaps, m.probe.expect.every or 0.0])):
+    if not open_at_end:
         return None
     figures: Figures = {"silence": round(m.silence, 3), "events": m.total, "expected": m.expected}
+    if m.silence < max(STALL_MIN_S, STALL_GAPS * max([*m.gaps, m.probe.expect.every or 0.0])):
+        return _unfinished(m, figures)
     if stream.head is None:
         return Sign(
             message=f"No answer at all within {format_duration(m.ended)}: the connection is open, but not even a response head came.",
@@ -250,6 +253,22 @@ def stalled(m: StreamMetrics, _: Criteria) -> Sign | None:
             confidence="likely",
         )
     return None
+
+
+def _unfinished(m: StreamMetrics, figures: Figures) -> Sign | None:
+    """Events still came when sse-check gave up, and the one that the scenario names as the last did not: undecided."""
+    terminal = m.probe.until.event or m.probe.until.data
+    if terminal is None or m.stream.ended != "timeout":
+        return None
+    return Sign(
+        message=(
+            f"The event that ends the stream ({quoted(terminal)}) had not come when sse-check gave up after {format_duration(m.ended)}; "
+            f"the stream was still alive. If it may last that long, raise the probe's timeout."
+        ),
+        evidence=figures,
+        confidence="possible",
+        severity="warning",
+    )
 
 
 def lost_events(m: StreamMetrics, _: Criteria) -> Sign | None:

@@ -14,6 +14,7 @@ from sse_check.scenario.model import (
     Until,
     WebSocketFallback,
     join_url,
+    planned_until,
     schema,
     stream_timeout,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "check_url",
     "join_url",
     "load",
+    "planned_until",
     "schema",
     "stream_timeout",
     "variables_in",

@@ -379,12 +379,14 @@ class _Walk:
                     "Make timeout longer than until.duration.",
                 )
         for number, fallback in enumerate(scenario.fallbacks):
-            if (fallback.websocket is None) == (fallback.batch is None):
+            at = f"fallbacks[{number}]"
+            option = fallback.websocket or fallback.batch
+            if option is None or (fallback.websocket and fallback.batch):
                 self.wrong_at(
-                    f"fallbacks[{number}]",
-                    "a fallback is one of websocket and batch.",
-                    "Write - websocket: {url: wss://…} or - batch: {url: https://…}.",
+                    at, "a fallback is one of websocket and batch.", "Write - websocket: {path: /ws} or - batch: {path: /result}."
                 )
+            elif (option.path is None) == (option.url is None) or (option.path is not None and scenario.target.url is None):
+                self.wrong_at(at, "a fallback has either a path at the target or a whole url.", "Write for example {path: /ws}.")
         if scenario.target.health is not None and scenario.target.url is None:
             self.wrong_at("target.health", "a health path needs the target's url.", "Add url: https://app.example.test.")
         if scenario.budget == 0:

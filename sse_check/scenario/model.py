@@ -107,14 +107,16 @@ class Probe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class WebSocketFallback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A WebSocket endpoint to fall back to: it must upgrade, and answer if something is to be sent."""
 
-    url: WebSocketUrl
+    path: Path | None = None
+    url: WebSocketUrl | None = None
     send: Annotated[str, Meta(examples=["ping"])] | None = None
 
 
 class BatchFallback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A plain request to fall back to: it must be answered with a 2xx status."""
 
-    url: Url
+    path: Path | None = None
+    url: Url | None = None
     method: Annotated[str, Meta(extra={"kind": "method"}, examples=["GET"])] = "GET"
     body: str | dict[str, Any] | None = None
 
@@ -143,6 +145,11 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             return probe.url
         return join_url(self.target.url or "", probe.path or "/")
 
+    def fallback_url(self, option: WebSocketFallback | BatchFallback) -> str:
+        """The URL of a fallback: its own, or its path at the target; a WebSocket's as ws: or wss:."""
+        url = option.url or join_url(self.target.url or "", option.path or "/")
+        return "ws" + url.removeprefix("http") if isinstance(option, WebSocketFallback) and url.startswith("http") else url
+
     @property
     def base_url(self) -> str:
         """What the report calls the target: the target's URL, else the first probe's."""
@@ -162,9 +169,25 @@ def stream_timeout(scenario: Scenario, probe: Probe) -> float:
     """
     if probe.timeout is not None:
         return probe.timeout
-    expected = (probe.expect.events or 0) * (probe.expect.every or 0.0)
-    longest = max(scenario.criteria.event_deadline, scenario.criteria.first_event, probe.until.duration or 0.0, expected * 1.5)
+    criteria = scenario.criteria
+    longest = max(criteria.event_deadline, criteria.first_event, probe.until.duration or 0.0, _expected_seconds(probe) * 1.5)
     return longest + 5.0
+
+
+def planned_until(scenario: Scenario, probe: Probe) -> Until:
+    """When a stream of this probe has shown enough: what the probe says.
+
+    Where it says nothing, the stream's own end, or the event deadline (half as long again as its expected events take, if
+    that is longer): a stream without an end is not watched for longer than its events can be on time.
+    """
+    if any(msgspec.structs.astuple(probe.until)):
+        return probe.until
+    duration = max(scenario.criteria.event_deadline, _expected_seconds(probe) * 1.5)
+    return Until(duration=duration if probe.timeout is None else min(duration, probe.timeout))
+
+
+def _expected_seconds(probe: Probe) -> float:
+    return (probe.expect.events or 0) * (probe.expect.every or 0.0)
 
 
 def schema() -> dict[str, Any]:

@@ -161,7 +161,12 @@ async def fetch(request: Request, sink: Sink, trace: Trace, clock: Clock) -> End
     try:
         return await _exchange(session, request, sink, trace, clock, sockets)
     except TimeoutError:
-        return End(ended="error", at_ns=clock(), reason="tcp", error=f"no connection within {request.connect_timeout:g} s")
+        # On a TLS connection the first bytes are the client's hello; what then takes too long is the handshake.
+        greeted = request.tls is not None and any(s.first_sent_ns is not None for s in sockets)
+        what = "TLS handshake" if greeted else "connection"
+        return End(
+            ended="error", at_ns=clock(), reason="tls" if greeted else "tcp", error=f"no {what} within {request.connect_timeout:g} s"
+        )
     except (ClientError, OSError, ssl.SSLError, ValueError) as error:
         return _failed(error, trace, clock())
     finally:

@@ -1,0 +1,210 @@
+"""The action's door: what the runner hands in, and what the next step and the job summary read."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sse_check import github
+from tests.support.process import ROOT
+from tests.support.runner import commands_in, read_outputs
+
+SECRET = "hunter2/hunter2+äöü"
+
+SCENARIO = """\
+version: 1
+name: Action
+target:
+  url: ${BASE_URL}
+  headers: {X-API-Key: "${API_KEY}"}
+probes:
+  - {name: one, path: "/events?count=3&every=50ms", until: {event: complete}}
+  - {name: three, path: "/events?count=3&every=50ms", until: {event: complete}, streams: 3}
+"""
+
+
+class Step:
+    """One step of a job: a workspace, the runner's files, and what the action did with them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.workspace = directory / "workspace"
+        (self.workspace / ".github").mkdir(parents=True)
+        self.output_file, self.summary_file = directory / "output", directory / "summary"
+        self.output_file.touch()
+        self.summary_file.touch()
+        self.status, self.log, self.errors = -1, "", ""
+
+    def run(self, **inputs: str) -> "Step":
+        """Run the entry point as the runner does; input names have their hyphens written as two underscores."""
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "INPUT_"))}
+        env |= {
+            "GITHUB_ACTIONS": "true",
+            "GITHUB_WORKSPACE": str(self.workspace),
+            "GITHUB_OUTPUT": str(self.output_file),
+            "GITHUB_STEP_SUMMARY": str(self.summary_file),
+        }
+        # The runner sets every declared input: to its default where the workflow says nothing.
+        declared = yaml.safe_load((ROOT / "action.yml").read_text())["inputs"]
+        env |= {f"INPUT_{name.upper()}": spec.get("default", "") for name, spec in declared.items()}
+        env |= {f"INPUT_{name.replace('__', '-').upper()}": value for name, value in inputs.items()}
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "entrypoint.py")], cwd=self.workspace, env={**env, "PYTHONPATH": str(ROOT)}, capture_output=True, timeout=60, check=False
+        )  # fmt: skip
+        self.status, self.log, self.errors = done.returncode, done.stdout.decode(), done.stderr.decode()
+        return self
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """What the next step reads."""
+        return read_outputs(self.output_file.read_text())
+
+    def annotations(self) -> list[tuple[str, str]]:
+        """The errors and warnings that the runner would show."""
+        return [(name, rest) for name, rest in commands_in(self.log) if name in ("error", "warning", "notice")]
+
+
+@pytest.fixture
+def step(tmp_path) -> Step:
+    """A step whose workspace holds the scenario at its default place."""
+    step = Step(tmp_path)
+    (step.workspace / ".github/sse-check.yml").write_text(SCENARIO)
+    return step
+
+
+def test_a_viable_deployment_opens_the_gate(step, server):
+    """
+    Outputs, summary and reports are written; nothing is annotated; the step succeeds.
+    """
+    step.run(variables=f"BASE_URL={server}", secrets=f"API_KEY={SECRET}")
+    assert step.status == 0, step.log + step.errors
+    assert step.outputs == {
+        "streaming_enabled": "true",
+        "verdict": "viable",
+        "recommendation": "PROCEED with SSE",
+        "success_rate": "100",
+        "codes": "",
+        "first_event_time": step.outputs["first_event_time"],
+        "concurrent_success": "3/3",
+        "idle_timeout": "",
+        "max_duration": "",
+        "fallback": "none",
+        "report": "sse-check-report/report.json",
+        "report-dir": "sse-check-report",
+    }
+    assert 0 < float(step.outputs["first_event_time"]) < 2
+    assert step.summary_file.read_text().startswith("### ✅ SSE streams through this deployment\n")
+    assert (step.workspace / step.outputs["report"]).is_file()
+    assert step.annotations() == []
+    assert step.errors == ""
+
+
+def test_a_fault_shuts_the_gate_and_is_annotated(step, server):
+    """
+    A fault fails the step, is named in the outputs, annotated, and in the summary with its cure.
+    """
+    step.run(url=f"{server}/events?count=5&every=150ms&fault=buffered-full")
+    assert step.status == 1
+    assert (step.outputs["streaming_enabled"], step.outputs["verdict"], step.outputs["codes"]) == ("false", "not-viable", "buffered-full")
+    assert [name for name, _ in step.annotations()] == ["error", "error"]
+    summary = step.summary_file.read_text()
+    assert "proxy_buffering off;" in summary
+    assert summary == (step.workspace / "sse-check-report/summary.md").read_text() + "\n"
+
+
+def test_never_failing_still_tells(step, server):
+    """
+    With `fail-on: never` the step succeeds and the outputs say not viable.
+    """
+    step.run(url=f"{server}/events?fault=http-error", fail__on="never")
+    assert (step.status, step.outputs["streaming_enabled"], step.outputs["codes"]) == (0, "false", "http-error")
+
+
+def test_the_secret_is_masked_first_and_is_nowhere(step, server):
+    """
+    The mask comes before anything else in the log; afterwards the secret is in no line, no output, no file, in no form.
+    """
+    step.run(variables=f"BASE_URL={server}", secrets=f"API_KEY={SECRET}")
+    first, _, rest = step.log.partition("\n")
+    assert first == f"::add-mask::{SECRET}"
+    places = [rest, step.errors, step.output_file.read_text(), step.summary_file.read_text()]
+    places += [path.read_text() for path in step.workspace.rglob("*") if path.is_file()]
+    assert not any("hunter2" in place for place in places)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ({"scenario": "nope.yml"}, "nope.yml:1:1: the scenario cannot be read"),
+        ({"scenario": "../outside.yml"}, "outside the workspace"),
+        ({"report__dir": "/tmp"}, "outside the workspace"),
+        ({}, "the variable BASE_URL was not handed over"),
+        ({"variables": "BASE_URL: x"}, "variables: line 1 is not NAME=value"),
+        ({"fail__on": "sometimes"}, "Write not-viable, inconclusive or never"),
+        ({"url": "app.example.test"}, "has no scheme"),
+        ({"url": "http://127.0.0.1:1/", "allow__hosts": "*.example.test"}, "which no pattern allows"),
+        ({"containers": "true"}, "starts no containers"),
+        ({"baseline": "old.json"}, "does not compare"),
+    ],
+)
+def test_bad_input_fails_the_step_with_the_gate_shut(step, inputs, said):
+    """
+    What is wrong is said in an annotation, the status is 2, and every output is there and says that nothing is known.
+    """
+    step.run(**inputs)
+    assert step.status == 2, step.log + step.errors
+    assert said in step.log
+    assert [name for name, _ in step.annotations()][:1] == ["error"]
+    assert (step.outputs["streaming_enabled"], step.outputs["verdict"]) == ("false", "inconclusive")
+    assert set(step.outputs) == set(yaml.safe_load((ROOT / "action.yml").read_text())["outputs"])
+
+
+def test_a_mistake_in_the_scenario_is_annotated_on_its_line(step):
+    """
+    Annotations of a scenario's mistakes carry file, line and column as the repository has them.
+    """
+    (step.workspace / ".github/sse-check.yml").write_text("version: 1\nprobs: []\n")
+    step.run()
+    assert ("error", step.annotations()[0][1]) in step.annotations()
+    assert "file=.github/sse-check.yml,line=2,col=1::probs: unknown key" in step.log
+
+
+def test_a_redirect_to_a_host_that_is_not_named_is_not_followed(step, server):
+    """
+    Only the scenario's own hosts are asked, unless `allow-hosts` says otherwise.
+    """
+    assert github.inside_workspace(step.workspace, "a/b", "x") == step.workspace.resolve() / "a/b"
+    step.run(url=f"{server}/events?fault=redirected&count=2&every=50ms", allow__hosts="127.0.0.1")
+    assert step.outputs["codes"] == "redirected"
+
+
+def test_every_input_and_output_of_action_yml_is_known_to_the_code():
+    """
+    action.yml declares exactly the contract's inputs and outputs, with its defaults, and the code writes exactly these outputs.
+    """
+    action = yaml.safe_load((ROOT / "action.yml").read_text())
+    defaults = {name: spec.get("default", "") for name, spec in action["inputs"].items()}
+    assert defaults == {
+        "scenario": ".github/sse-check.yml",
+        "url": "",
+        "variables": "",
+        "secrets": "",
+        "fail-on": "not-viable",
+        "report-dir": "sse-check-report",
+        "baseline": "",
+        "containers": "false",
+        "allow-hosts": "",
+    }
+    assert list(action["outputs"]) == list(github.outputs(None, "x"))
+    assert all(spec["description"] for spec in (*action["inputs"].values(), *action["outputs"].values()))
+
+
+def test_an_output_cannot_define_another(tmp_path):
+    """
+    A value with line breaks and something like a delimiter in it stays one value.
+    """
+    values = {"verdict": "x\nEOF\nstreaming_enabled=true\nstreaming_enabled<<sse_check_\ntrue\nsse_check_", "codes": "a,b"}
+    github.write_outputs(tmp_path / "output", values)
+    assert read_outputs((tmp_path / "output").read_text()) == values
