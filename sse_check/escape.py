@@ -11,12 +11,9 @@ None of it may move a cursor, forge a log line, run a workflow command or become
 """
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
-_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-# Characters that are not seen but change what is seen: soft hyphen, zero width, bidi controls, line separators, BOM.
-_UNSEEN: Final = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
-_SURROGATES: Final = re.compile("[\ud800-\udfff]")
 _NAMED: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _CODE_SPAN: Final = re.compile(r"`[^`]*`")
 _MARKUP: Final = re.compile(r"([\\`*_{}\[\]()#+!|~<>-])")
@@ -24,11 +21,18 @@ _MARKUP: Final = re.compile(r"([\\`*_{}\[\]()#+!|~<>-])")
 
 def visible(text: str, limit: int = 300) -> str:
     """One line in which everything can be seen: controls and invisible characters are spelled out, length is bounded."""
-    shown = _SURROGATES.sub("\ufffd", text[:limit])
-    shown = _CONTROLS.sub(lambda m: _NAMED.get(m[0], f"\\x{ord(m[0]):02x}"), shown)
-    shown = _UNSEEN.sub(lambda m: f"\\u{ord(m[0]):04x}", shown)
+    shown = text[:limit]
+    if not shown.isprintable():
+        shown = "".join(c if c.isprintable() else _spelled_out(c) for c in shown)
     rest = len(text) - limit
     return f"{shown}…(+{rest:,})" if rest > 0 else shown
+
+
+def _spelled_out(char: str) -> str:
+    """A character that cannot be seen (Unicode's "other" and "separator" but for the blank) as an escape."""
+    if "\ud800" <= char <= "\udfff":
+        return "\ufffd"
+    return _NAMED.get(char) or (f"\\x{ord(char):02x}" if ord(char) < 0x100 else f"\\u{ord(char):04x}")
 
 
 def quoted(text: str, limit: int = 200) -> str:
@@ -40,12 +44,16 @@ def quoted(text: str, limit: int = 200) -> str:
 
 
 def for_log(text: str) -> str:
-    """Text for a terminal or a workflow's log, line by line: no escape sequence, no workflow command."""
-    return "\n".join(_log_line(line) for line in text.split("\n"))
+    """Text for a terminal or a workflow's log: its lines stay lines, without escape sequence or workflow command.
+
+    Whoever puts a stranger's value into it must make that one line first (`visible`, or `log_lines`).
+    """
+    return log_lines(text.split("\n"))
 
 
-def _log_line(line: str) -> str:
-    return visible(line, 4000).replace("##[", "##\\[").replace("::", ":\\:")
+def log_lines(lines: Iterable[str]) -> str:
+    """Lines for a terminal or a workflow's log; a line break inside of one is spelled out."""
+    return "\n".join(visible(line, 4000).replace("##[", "##\\[").replace("::", ":\\:") for line in lines)
 
 
 def prose(text: str) -> str:
@@ -65,6 +73,7 @@ def _literal(text: str) -> str:
 
 def code(text: str, limit: int = 120) -> str:
     """A stranger's value as a Markdown code span, also inside a table cell."""
+    # cmark-gfm takes away exactly the backslash before a pipe, inside a code span too (GFM, section 4.10).
     shown = visible(text, limit).replace("|", "\\|") or " "
     fence = "`" * (max((len(run) for run in re.findall(r"`+", shown)), default=0) + 1)
     pad = " " if len(fence) > 1 or shown.startswith(" ") or shown.endswith(" ") else ""

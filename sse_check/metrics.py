@@ -15,8 +15,8 @@ _NS: Final = 1e9
 class StreamMetrics:
     """The figures of one stream; times count from the moment its request was sent.
 
-    `gaps` are the times between events that follow each other; `silence` is that between the last sign of life (event
-    or comment, else the head) and the stream's end.
+    `gaps` are the times between events that follow each other. Signs of life are events and comments: `pause` is the
+    longest time between two of them, `silence` that between the last (else the head) and the stream's end.
     """
 
     stream: StreamRecording
@@ -30,6 +30,7 @@ class StreamMetrics:
     last_event: float | None
     ended: float
     gaps: tuple[float, ...]
+    pause: float
     silence: float
 
     @property
@@ -44,8 +45,11 @@ class StreamMetrics:
 
 
 def percent(part: int, whole: int) -> float:
-    """`part` of `whole` in percent, to a tenth: (19, 20) -> 95.0; (1, 3) -> 33.3; of nothing: 0.0."""
-    return round(100 * part / whole, 1) if whole else 0.0
+    """`part` of `whole` in percent, down to a tenth: (19, 20) -> 95.0; (9999, 10000) -> 99.9; of nothing: 0.0.
+
+    Never rounded up: all is said of all only.
+    """
+    return 1000 * part // whole / 10 if whole else 0.0
 
 
 def measure(stream: StreamRecording, probe: Probe, criteria: Criteria) -> StreamMetrics:
@@ -56,7 +60,7 @@ def measure(stream: StreamRecording, probe: Probe, criteria: Criteria) -> Stream
     on_time = sum(late <= criteria.event_deadline for late in lateness(at, stamps, criteria))
     head = None if stream.times.head_ns is None else stream.times.head_ns / _NS
     ended = stream.times.ended_ns / _NS
-    alive = max([head or 0.0, *at[-1:], *(t / _NS for t in stream.comments_ns[-1:])])
+    alive = sorted([*at, *(t / _NS for t in stream.comments_ns)])
     return StreamMetrics(
         stream=stream,
         probe=probe,
@@ -69,8 +73,14 @@ def measure(stream: StreamRecording, probe: Probe, criteria: Criteria) -> Stream
         last_event=at[-1] if at else None,
         ended=ended,
         gaps=tuple(later - earlier for earlier, later in pairwise(at)),
-        silence=ended - alive,
+        pause=max((later - earlier for earlier, later in pairwise(alive)), default=0.0),
+        silence=ended - max([head or 0.0, *alive[-1:]]),
     )
+
+
+def may_still_be_due(m: StreamMetrics) -> bool:
+    """Whether what is missing may only not have been due yet: sse-check itself ended the stream while it was alive."""
+    return m.stream.ended == "timeout" and m.silence <= max(m.pause, 1.0) * 3
 
 
 def lateness(at: list[float], stamps: Stamps | None, criteria: Criteria) -> list[float]:

@@ -4,7 +4,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final, TextIO
 
-from sse_check.escape import for_log, visible
+from sse_check.escape import log_lines, visible
 from sse_check.probe import LiveStream
 from sse_check.units import format_duration
 
@@ -51,7 +51,7 @@ class Progress:
         for number, stream in enumerate(self._streams):
             if stream.finished and number not in self._told:
                 self._told.add(number)
-                print(for_log(_line(stream)), file=self._out, flush=True)
+                print(log_lines([_line(stream)]), file=self._out, flush=True)
 
     def _table(self) -> "Table":
         from rich.table import Table

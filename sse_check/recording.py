@@ -21,6 +21,9 @@ from sse_check.scenario import Scenario
 
 FORMAT_VERSION: Final = 1
 
+# Fields of a scenario with a closed set of values, which a secret can only equal by chance.
+_NO_TEXT: Final = frozenset({"version", "method", "deadline_from", "unit"})
+
 Phase = Literal["connect", "stream", "concurrency"]
 Ended = Literal["until", "eof", "truncated", "reset", "timeout", "error"]
 # Why a stream has no proper end: what the operating system, TLS, HTTP or sse-check's own bounds said.
@@ -198,7 +201,7 @@ def from_lines(lines: Iterable[bytes], *, file: str) -> Recording:
             if header is None:
                 _check_version(line, file)
             record = decoder.decode(line)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             # The last line may be half written; any other is a fault of the file.
             broken = RecordingError(f"{file}:{number}: not a line of a recording: {error}.")
             if header is None:
@@ -226,7 +229,10 @@ def from_lines(lines: Iterable[bytes], *, file: str) -> Recording:
 
 
 def _check_version(line: bytes, file: str) -> None:
-    head = msgspec.json.decode(line)
+    try:
+        head = msgspec.json.decode(line)
+    except (msgspec.DecodeError, RecursionError):
+        head = None
     if not isinstance(head, dict) or head.get("format") != "sse-check recording":
         raise RecordingError(f"{file}:1: not a recording of sse-check. Give a recording.ndjson from a report directory.")
     version = head.get("format_version")
@@ -259,15 +265,23 @@ def merge(recordings: Sequence[Recording]) -> Recording:
 def redact_scenario(scenario: Scenario, redactor: Redactor) -> Scenario:
     """The scenario as it may be kept: secrets out of headers, URLs, bodies and names."""
 
-    def clean(value: Any, key: str) -> Any:
-        if isinstance(value, dict):
-            if key == "headers":
-                return {name: redactor.header(name, text) for name, text in value.items()}
-            return {redactor.text(name): clean(item, name) for name, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [clean(item, key) for item in value]
-        if isinstance(value, str):
-            return redactor.url(value) if key in ("url", "path", "health") else redactor.text(value)
-        return value
+    def part(value: Any, field: str) -> Any:
+        if isinstance(value, Struct):
+            return msgspec.structs.replace(value, **{f: part(getattr(value, f), f) for f in value.__struct_fields__ if f not in _NO_TEXT})
+        if isinstance(value, tuple):
+            return tuple(part(item, field) for item in value)
+        if field == "headers":
+            return {name: redactor.header(name, text) for name, text in value.items()}
+        if field in ("url", "path", "health"):
+            return value and redactor.url(value)
+        return texts(value)
 
-    return msgspec.convert(clean(msgspec.to_builtins(scenario), ""), Scenario)
+    def texts(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {redactor.text(name): texts(item) for name, item in value.items()}
+        if isinstance(value, list):
+            return [texts(item) for item in value]
+        return redactor.text(value) if isinstance(value, str) else value
+
+    redacted: Scenario = part(scenario, "")
+    return redacted

@@ -4,7 +4,7 @@ import base64
 import re
 from collections.abc import Iterable
 from typing import Final
-from urllib.parse import parse_qsl, quote, quote_plus, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus, urlsplit, urlunsplit
 
 REDACTED: Final = "***"
 
@@ -14,7 +14,9 @@ _SECRET_NAME: Final = re.compile(
     r"|^(key|sig|auth|code|sas|se|sp|sv)$|^x-amz-(security|signature|credential)",
     re.IGNORECASE,
 )
-_COOKIE_PAIR: Final = re.compile(r"([^=;,\s]+)=[^;]*")
+_COOKIE_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 6265, section 4.1.1
+_USER_INFORMATION: Final = re.compile(r"//[^/?#]*@")
+_PERCENT: Final = re.compile(r"%[0-9A-F]{2}")
 # A derived form shorter than this would hit ordinary words.
 _MIN_DERIVED: Final = 8
 
@@ -40,8 +42,20 @@ def implied_secrets(headers: Iterable[tuple[str, str]], urls: Iterable[str]) -> 
     found = [part for name, value in headers if _SECRET_NAME.search(name) for part in (value, value.partition(" ")[2])]
     for url in urls:
         parts = urlsplit(url)
-        found += [parts.password or "", *(v for k, v in parse_qsl(parts.query) if _SECRET_NAME.search(k))]
-    return [text for text in found if len(text) >= _MIN_DERIVED]
+        found += [form for part in (parts.username, parts.password) if part for form in (part, unquote(part))]
+        found += [value for key, value in parse_qsl(parts.query) if _SECRET_NAME.search(key)]
+    return [text for text in dict.fromkeys(found) if len(text) >= _MIN_DERIVED]
+
+
+def _cookie(pair: str) -> str:
+    """A cookie's name, if it has a proper one: what stands without is a value."""
+    name, equals, _ = pair.partition("=")
+    return f"{name.strip()}={REDACTED}" if equals and _COOKIE_NAME.fullmatch(name.strip()) else REDACTED
+
+
+def _as_pattern(form: str) -> str:
+    """A form of a secret as a pattern; the digits of a percent-encoding may be in either case."""
+    return _PERCENT.sub(lambda m: f"(?i:{m[0]})", re.escape(form))
 
 
 class Redactor:
@@ -50,7 +64,7 @@ class Redactor:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         forms = {form for secret in secrets if secret for form in _forms(secret)}
         longest_first = sorted(forms, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if forms else None
+        self._pattern = re.compile("|".join(map(_as_pattern, longest_first))) if forms else None
 
     def text(self, text: str) -> str:
         """The text without any of the secrets."""
@@ -58,8 +72,10 @@ class Redactor:
 
     def header(self, name: str, value: str) -> str:
         """A header's value; of cookies only their names remain, which tell load balancers apart."""
-        if name.lower() in ("cookie", "set-cookie"):
-            return self.text(_COOKIE_PAIR.sub(rf"\1={REDACTED}", value.partition(";")[0] if name.lower() == "set-cookie" else value))
+        if name.lower() == "set-cookie":
+            return self.text(_cookie(value.partition(";")[0]))
+        if name.lower() == "cookie":
+            return self.text("; ".join(map(_cookie, value.split(";"))))
         return REDACTED if _SECRET_NAME.search(name) else self.text(value)
 
     def url(self, url: str) -> str:
@@ -67,7 +83,7 @@ class Redactor:
         try:
             parts = urlsplit(url)
         except ValueError:
-            return self.text(url)
+            return self.text(_USER_INFORMATION.sub(f"//{REDACTED}@", url))
         netloc = parts.netloc
         if "@" in netloc:
             netloc = f"{REDACTED}@{netloc.rpartition('@')[2]}"
@@ -76,4 +92,4 @@ class Redactor:
 
     def _query_pair(self, pair: str) -> str:
         key, equals, value = pair.partition("=")
-        return f"{key}={REDACTED}" if equals and value and _SECRET_NAME.search(key) else pair
+        return f"{key}={REDACTED}" if equals and value and _SECRET_NAME.search(unquote_plus(key)) else pair

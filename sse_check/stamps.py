@@ -13,8 +13,11 @@ from sse_check.scenario import Timestamps
 
 _UNITS: Final = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9, "iso8601": 1.0}
 # A number is taken for a time since the epoch if it lies so near the moment of the request; the units are a factor of
-# 1,000 apart, so it can be one of them only. Wide enough for a clock that was never set right.
+# 1,000 apart, so it can be one of them only. Wide enough for a
+# clock that is years off.
 _EPOCH_WINDOW_S: Final = 10 * 365 * 86400.0
+# IDs with a time inside (snowflakes) lie within years of nanoseconds.
+_NANOSECONDS_WINDOW_S: Final = 366 * 86400.0
 # Stamps found without being told are believed only if this share of the events carries them...
 _MIN_COVERAGE: Final = 0.8
 # ...and if together they span no more than the time the stream was open, with a second to spare for coarse clocks:
@@ -53,11 +56,12 @@ def find_stamps(stream: StreamRecording, named: Timestamps | None) -> Stamps | N
     """The stream's send stamps: those that the scenario names, else a field that can only be the time of sending."""
     if named is not None:
         column = _id_column(stream) if named.field == "id" else stream.events.numbers.get(named.field, ())
-        return _stamps(stream, named.field, column, _UNITS[named.unit])
+        unit = _UNITS[named.unit] if named.unit else epoch_unit(column, stream.sent_at) or _UNITS["ms"]
+        return _stamps(stream, named.field, column, unit)
     candidates = []
     for field, column in (*stream.events.numbers.items(), ("id", _id_column(stream))):
-        unit = _epoch_unit(column, stream.sent_at)
-        stamps = unit and _stamps(stream, field, column, unit)
+        found = epoch_unit(column, stream.sent_at)
+        stamps = found and _stamps(stream, field, column, found)
         if stamps and _believable(stamps, len(stream.events)):
             candidates.append(stamps)
     # Among several, the finest clock: the others are times of something else, or the same time cut short.
@@ -73,12 +77,14 @@ def _stamps(stream: StreamRecording, field: str, column: Sequence[int | float | 
     return Stamps(field=field, resolution=resolution, sent=tuple(s for s, _ in pairs), arrived=tuple(a for _, a in pairs))
 
 
-def _epoch_unit(column: Sequence[int | float | None], now: float) -> float | None:
+def epoch_unit(column: Sequence[int | float | None], now: float) -> float | None:
+    """How many of a column's units make a second, if its values can be times since the epoch; else None."""
     values = [value for value in column if value is not None]
     if not values:
         return None
     for unit in (1.0, 1e3, 1e6, 1e9):
-        if all(abs(value / unit - now) < _EPOCH_WINDOW_S for value in (values[0], values[-1])):
+        window = _NANOSECONDS_WINDOW_S if unit == 1e9 else _EPOCH_WINDOW_S
+        if all(abs(value / unit - now) < window for value in (values[0], values[-1])):
             return unit
     return None
 

@@ -10,33 +10,41 @@ _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _LONGEST_DURATION_S: Final = 24 * 3600.0
 
 
+class Unreadable(ValueError):
+    """A text that is not what it should be. `wrong` says so, `right` what would be; both are whole sentences."""
+
+    def __init__(self, wrong: str, right: str) -> None:
+        super().__init__(f"{wrong} {right}")
+        self.wrong, self.right = wrong, right
+
+
 def parse_duration(text: str) -> float:
     """Seconds of a duration such as `250ms`, `25s`, `1.5m`.
 
-    Raises ValueError, whose message says what is wrong and what would be right.
+    Raises Unreadable.
     """
     match = re.fullmatch(DURATION_PATTERN, text.strip())
     if match is None:
         number = re.match(r"[0-9]+(\.[0-9]+)?", text.strip())
         example = f"{number[0]}s or {number[0]}ms" if number else "25s, 250ms or 2m"
-        raise ValueError(f'"{text}" is not a duration. Write {example}.')
+        raise Unreadable(f'"{text}" is not a duration.', f"Write {example}.")
     unit = match[2]
     seconds = float(text.strip().removesuffix(unit)) * _SECONDS[unit]
     if seconds > _LONGEST_DURATION_S:
-        raise ValueError(f'"{text}" is too long. The longest duration is 24h.')
+        raise Unreadable(f'"{text}" is too long.', "The longest duration is 24h.")
     return seconds
 
 
 def parse_percent(text: str) -> float:
     """The number of a percentage such as `90%` or `90`, from 0 to 100.
 
-    Raises ValueError, whose message says what is wrong and what would be right.
+    Raises Unreadable.
     """
     if re.fullmatch(PERCENT_PATTERN, text.strip()) is None:
-        raise ValueError(f'"{text}" is not a percentage. Write 90% or 90.')
+        raise Unreadable(f'"{text}" is not a percentage.', "Write 90% or 90.")
     percent = float(text.strip().removesuffix("%"))
     if percent > 100:
-        raise ValueError(f'"{text}" is more than all. Write a percentage from 0% to 100%.')
+        raise Unreadable(f'"{text}" is more than all.', "Write a percentage from 0% to 100%.")
     return percent
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,9 +19,10 @@ from sse_check.diagnosis import CODES
 from tests.support.process import COMMAND, ROOT, sse_check
 
 
-def report(directory: Path) -> dict:
+def report(directory: Path) -> dict[str, Any]:
     """The report.json of a report directory."""
-    return json.loads((directory / "report.json").read_text())
+    result: dict[str, Any] = json.loads((directory / "report.json").read_text())
+    return result
 
 
 # --- the main job -----------------------------------------------------------------------------------------------------
@@ -41,11 +43,11 @@ FAULTS = [code for code in CODES if code != "runner-noise"]
 
 
 @pytest.fixture(scope="module")
-def demos(tmp_path_factory) -> dict[str, tuple[subprocess.CompletedProcess[str], dict]]:
+def demos(tmp_path_factory) -> dict[str, tuple[subprocess.CompletedProcess[str], dict[str, Any]]]:
     """The demo of every fault, some at a time."""
     base = tmp_path_factory.mktemp("demos")
 
-    def demo(code: str) -> tuple[subprocess.CompletedProcess[str], dict]:
+    def demo(code: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
         done = sse_check("demo", "--fault", code, "--report-dir", base / code)
         return done, report(base / code)
 

@@ -8,6 +8,7 @@ import ssl
 import struct
 import time
 import zlib
+from collections.abc import Callable
 
 import brotli
 import pytest
@@ -24,16 +25,15 @@ from tests.support.servers import SSE_HEAD, answering, chunk, raw_server
 TOLERANCE_S = 0.15
 
 
-async def observe(base: str, probe: str = "path: /", *, target: str = "", stop: Stop | None = None, **rest: str) -> Recording:
+async def observe(base: str, probe: str = "path: /", *, target: str = "") -> Recording:
     """Run a scenario of one probe against a base URL."""
-    extra = "".join(f"{key}: {value}\n" for key, value in rest.items())
-    text = f"version: 1\ntarget: {{url: '{base}'{', ' + target if target else ''}}}\nprobes: [{{name: p, {probe}}}]\n{extra}"
-    return await run(load(text.encode(), file="test.yml", variables=Variables()), Run(redactor=Redactor(), stop=stop or Stop()))
+    text = f"version: 1\ntarget: {{url: '{base}'{', ' + target if target else ''}}}\nprobes: [{{name: p, {probe}}}]\n"
+    return await run(load(text.encode(), file="test.yml", variables=Variables()), Run(redactor=Redactor(), stop=Stop()))
 
 
-async def observe_one(base: str, probe: str = "path: /", **rest: str) -> StreamRecording:
+async def observe_one(base: str, probe: str = "path: /", *, target: str = "") -> StreamRecording:
     """Run a scenario of one probe of one stream, and give that stream."""
-    recording = await observe(base, probe, **rest)
+    recording = await observe(base, probe, target=target)
     assert len(recording.streams) == 1
     return recording.streams[0]
 
@@ -202,7 +202,7 @@ async def test_a_certificate_for_another_name_is_refused(authority, tmp_path):
     assert stream.reason == "tls"
 
 
-def _compressors():
+def _compressors() -> dict[str, Callable[[bytes], bytes]]:
     deflate = zlib.compressobj(wbits=zlib.MAX_WBITS)
     gz = zlib.compressobj(wbits=31)
     br = brotli.Compressor()

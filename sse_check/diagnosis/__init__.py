@@ -11,7 +11,7 @@ from sse_check.recording import Environment
 from sse_check.scenario import Criteria
 from sse_check.units import format_duration
 
-__all__ = ["CODES", "Finding", "Fix", "diagnose"]
+__all__ = ["CODES", "Finding", "Fix", "diagnose", "noise_limit"]
 
 # The measurement is too coarse to judge a limit when its own error reaches this share of it.
 NOISE_SHARE: Final = 0.1
@@ -67,9 +67,14 @@ def _finding(rule: Rule, probe: str, seen: list[tuple[StreamMetrics, Sign]]) -> 
     )
 
 
+def noise_limit(criteria: Criteria) -> float:
+    """Lateness of the measuring machine, in seconds, from which on the scenario's limits cannot be judged."""
+    return min(criteria.first_event, criteria.event_deadline) * NOISE_SHARE
+
+
 def _runner_noise(criteria: Criteria, environment: Environment) -> list[Finding]:
     """Whether the measuring machine itself was too late for the limits that are judged."""
-    limit = min(criteria.first_event, criteria.event_deadline) * NOISE_SHARE
+    limit = noise_limit(criteria)
     if environment.loop_lag_p99 <= limit:
         return []
     return [

@@ -21,6 +21,7 @@ from sse_check.diagnosis.finding import Confidence, Severity
 from sse_check.escape import quoted
 from sse_check.metrics import StreamMetrics
 from sse_check.scenario import Criteria
+from sse_check.stamps import epoch_unit
 from sse_check.units import format_duration
 
 # Fewer events than this show no shape.
@@ -28,13 +29,15 @@ MIN_EVENTS: Final = 3
 # A stream shorter than this cannot be told from one that was answered at once.
 MIN_SPAN_S: Final = 0.5
 # Events sent over a time T and let go at once arrive within a small part of T: local proxies take milliseconds, and a
-# slow network spreads them by its own round trips only.
+# slow network spreads them by its own round trips only...
 BUNCHED_SHARE: Final = 0.1
+# ...and they arrive when T is over, give or take what a hint is wrong by. Sooner, and they were ready all the time.
+HELD_SHARE: Final = 0.8
 # What is held back whole is let go when the response ends, so the end is right behind the last event.
 END_BEHIND_S: Final = 1.0
 # A silence is a stall, not a hiccup, at so many times the longest gap seen, and at least so long.
 STALL_GAPS: Final = 3.0
-STALL_MIN_S: Final = 1.0
+STALL_MIN_S: Final = 2.0
 # Numbers count events if this share of their steps is exactly one.
 COUNTING_SHARE: Final = 0.8
 SEQUENCE_NAMES: Final = frozenset(
@@ -127,7 +130,7 @@ def not_sse(m: StreamMetrics, _: Criteria) -> Sign | None:
     size = sum(stream.reads.body_bytes)
     if not signs_of_sse and stream.oversized:
         return Sign(message=f"The body is a line that never ends: {size:,} bytes without an event.", evidence={**figures, "bytes": size})
-    if not signs_of_sse and (stream.unknown_lines or (size and stream.ended not in ("until", "timeout"))):
+    if not signs_of_sse and (stream.unknown_lines or (size and stream.ended in ("eof", "error"))):
         return Sign(
             message=f"The body holds no event: {size:,} bytes, {stream.unknown_lines} lines that are no field of an event stream.",
             evidence={**figures, "bytes": size},
@@ -142,8 +145,8 @@ def not_sse(m: StreamMetrics, _: Criteria) -> Sign | None:
 def redirected(m: StreamMetrics, _: Criteria) -> Sign | None:
     """Answered only after a redirect."""
     hops = m.stream.redirects
-    if not hops:
-        return None
+    if not hops or m.stream.head is None or m.stream.reason == "policy":
+        return None  # it led to no answer: that is another fault
     return Sign(
         message=f"The stream was answered only after {len(hops)} redirect{'s' if len(hops) > 1 else ''}, the last to {quoted(hops[-1].location)}.",
         evidence={"redirects": len(hops), "status": hops[-1].status},
@@ -164,7 +167,7 @@ def buffered_full(m: StreamMetrics, _: Criteria) -> Sign | None:
     else:
         return None
     arrived_span = m.last_event - m.first_event
-    if sent_span < MIN_SPAN_S or arrived_span > sent_span * BUNCHED_SHARE or m.first_event < sent_span * (1 - BUNCHED_SHARE) / 2:
+    if sent_span < MIN_SPAN_S or arrived_span > sent_span * BUNCHED_SHARE or m.first_event < sent_span * HELD_SHARE:
         return None
     return Sign(
         message=(
@@ -191,6 +194,8 @@ def slow_first_event(m: StreamMetrics, criteria: Criteria) -> Sign | None:
     held = m.stamps.delays()[0] if m.stamps else None
     if held is not None and held > waited / 2:
         return None
+    if held is None and m.total >= MIN_EVENTS and sum(m.gaps) < waited * BUNCHED_SHARE and m.ended - m.first_event < END_BEHIND_S:
+        return None  # everything came late and at once: held back or slow, nobody knows without stamps
     return Sign(
         message=(
             f"The response head came after {format_duration(m.connection)}, the first event only after {format_duration(m.first_event)} "
@@ -231,7 +236,11 @@ def stalled(m: StreamMetrics, _: Criteria) -> Sign | None:
     if not open_at_end:
         return None
     figures: Figures = {"silence": round(m.silence, 3), "events": m.total, "expected": m.expected}
-    if m.silence < max(STALL_MIN_S, STALL_GAPS * max([*m.gaps, m.probe.expect.every or 0.0])):
+    since_event = m.ended - (m.last_event or m.connection or 0.0)
+    missing = m.probe.expect.events is not None and m.total < m.probe.expect.events
+    # Heartbeats do not excuse events that are known to be missing; without that knowledge they show a living stream.
+    quiet, rhythm = (since_event, max(m.gaps, default=0.0)) if missing else (m.silence, m.pause)
+    if quiet < max(STALL_MIN_S, STALL_GAPS * max(rhythm, m.probe.expect.every or 0.0)):
         return _unfinished(m, figures)
     if stream.head is None:
         return Sign(
@@ -239,16 +248,16 @@ def stalled(m: StreamMetrics, _: Criteria) -> Sign | None:
             evidence=figures,
             confidence="possible",
         )
-    since = f"Nothing came in the last {format_duration(m.silence)} of the stream"
-    if m.probe.expect.events is not None and m.total < m.probe.expect.events:
+    since = f"No event came in the last {format_duration(since_event)} of the stream"
+    if missing:
         return Sign(
             message=f"{since}: {m.total} of {m.probe.expect.events} expected events arrived, and the connection stayed open.",
             evidence=figures,
         )
-    terminal = m.probe.until.event or m.probe.until.data
-    if terminal is not None:
+    awaited = _awaited(m)
+    if awaited is not None and stream.ended == "timeout":
         return Sign(
-            message=f"{since}: the event that ends it ({quoted(terminal)}) never arrived, and the connection stayed open.",
+            message=f"{since}: {awaited} never arrived, and the connection stayed open.",
             evidence=figures,
             confidence="likely",
         )
@@ -257,18 +266,26 @@ def stalled(m: StreamMetrics, _: Criteria) -> Sign | None:
 
 def _unfinished(m: StreamMetrics, figures: Figures) -> Sign | None:
     """Events still came when sse-check gave up, and the one that the scenario names as the last did not: undecided."""
-    terminal = m.probe.until.event or m.probe.until.data
-    if terminal is None or m.stream.ended != "timeout":
+    awaited = _awaited(m)
+    if awaited is None or m.stream.ended != "timeout":
         return None
     return Sign(
         message=(
-            f"The event that ends the stream ({quoted(terminal)}) had not come when sse-check gave up after {format_duration(m.ended)}; "
-            f"the stream was still alive. If it may last that long, raise the probe's timeout."
+            f"When sse-check gave up after {format_duration(m.ended)}, {awaited} had not come; the stream was still alive. "
+            f"If it may last that long, raise the probe's timeout."
         ),
         evidence=figures,
         confidence="possible",
         severity="warning",
     )
+
+
+def _awaited(m: StreamMetrics) -> str | None:
+    """What the scenario waits for to end the stream, in words; None if it is only a time, or the stream's own end."""
+    terminal = m.probe.until.event or m.probe.until.data
+    if terminal is not None:
+        return f"the event that ends it ({quoted(terminal)})"
+    return None if m.probe.until.events is None else f"the last of {m.probe.until.events} events"
 
 
 def lost_events(m: StreamMetrics, _: Criteria) -> Sign | None:
@@ -277,6 +294,8 @@ def lost_events(m: StreamMetrics, _: Criteria) -> Sign | None:
         steps = [later - earlier for earlier, later in pairwise(values)]
         if len(steps) < MIN_EVENTS or sum(step == 1 for step in steps) < len(steps) * COUNTING_SHARE:
             continue
+        if epoch_unit(values, m.stream.sent_at) is not None:
+            continue  # a clock of whole seconds steps by one as well
         missing = sum(step - 1 for step in steps if step > 1)
         repeated = sum(step <= 0 for step in steps)
         if missing or repeated:
@@ -299,7 +318,9 @@ def _counters(m: StreamMetrics) -> list[tuple[str, list[int]]]:
     for name, column in m.stream.events.numbers.items():
         if name.rpartition(".")[2].lower() in SEQUENCE_NAMES:
             values = [value for value in column if isinstance(value, int)]
-            counters.append((f"The field {quoted(name)}", values))
+            # A number within a part (a line, a choice) begins again with the next part.
+            if not any(later <= values[0] for later in values[1:]):
+                counters.append((f"The field {quoted(name)}", values))
     return counters
 
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sse_check.escape import for_log
+from sse_check.escape import log_lines
 from sse_check.report.result import ENDINGS, Result, StreamResult, grouped_findings, missed_criteria
 from sse_check.units import format_duration
 
@@ -39,7 +39,7 @@ def terminal_text(result: Result, *, report_dir: str | None = None) -> str:
     lines += ["", f"  measured with an error of up to {format_duration(result.environment.loop_lag_p99)} (event loop lag, 99th percentile)"]
     if report_dir:
         lines.append(f"  reports: {report_dir}")
-    return for_log("\n".join(lines))
+    return log_lines(lines)
 
 
 def _names(probes: tuple[str, ...]) -> str:

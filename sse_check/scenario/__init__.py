@@ -1,6 +1,6 @@
 """The scenario: what is to be checked, read from YAML into frozen values."""
 
-from sse_check.scenario.load import Mistake, ScenarioError, Variables, check_url, load, variables_in
+from sse_check.scenario.load import Mistake, ScenarioError, Variables, load, variables_in
 from sse_check.scenario.model import (
     BatchFallback,
     Criteria,
@@ -18,6 +18,7 @@ from sse_check.scenario.model import (
     schema,
     stream_timeout,
 )
+from sse_check.scenario.values import check_url
 
 __all__ = [
     "BatchFallback",

@@ -6,11 +6,11 @@ nothing here. msgspec's own decoder stops at the first mistake and knows no line
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import inspect
@@ -18,12 +18,12 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from sse_check.redaction import Redactor
 from sse_check.scenario.model import Scenario
-from sse_check.scenario.yaml_nodes import YamlProblem, compose
-from sse_check.units import parse_duration, parse_percent
+from sse_check.scenario.values import NOT_IN_A_FIELD_VALUE, TOKEN, assumed, nearest, read
+from sse_check.scenario.yaml_nodes import MAX_DEPTH, YamlProblem, compose
+from sse_check.units import Unreadable
 
 _VARIABLE: Final = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
-_NOT_IN_A_VALUE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110, section 5.5: no CR, LF, NUL
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 # Aliases make a small file mean a large tree; what they mean is visited once for each mention, up to here.
 _MAX_VISITS: Final = 50_000
 _MAX_MISTAKES: Final = 50
@@ -67,10 +67,10 @@ class Mistake:
 
 
 class ScenarioError(Exception):
-    """A scenario cannot be run. `mistakes` has all that is wrong with it, in the order of the file."""
+    """A scenario cannot be run. `mistakes` has what is wrong with it, in the order of the file, up to fifty."""
 
     def __init__(self, mistakes: Iterable[Mistake]) -> None:
-        self.mistakes = tuple(sorted(mistakes, key=lambda m: (m.line, m.column)))
+        self.mistakes = tuple(sorted(mistakes, key=lambda m: (m.line, m.column))[:_MAX_MISTAKES])
         super().__init__("\n".join(map(str, self.mistakes)))
 
 
@@ -92,14 +92,14 @@ def load(
     walk = _Walk(file, variables or Variables())
     value = walk.struct(root, inspect.type_info(Scenario), "")
     if walk.mistakes:
-        raise ScenarioError(walk.mistakes[:_MAX_MISTAKES])
+        raise ScenarioError(walk.mistakes)
     scenario = msgspec.convert(value, Scenario)
     walk.check_sense(scenario)
     ca = scenario.target.tls.ca
     if ca is not None and (why := readable(ca)) is not None:
         walk.wrong_at("target.tls.ca", f'"{ca}" cannot be read: {why}.', "Name a PEM file, relative to the scenario.")
     if walk.mistakes:
-        raise ScenarioError(walk.mistakes[:_MAX_MISTAKES])
+        raise ScenarioError(walk.mistakes)
     return scenario
 
 
@@ -153,6 +153,8 @@ class _Walk:
             if self._visits == _MAX_VISITS + 1:
                 self.wrong(node, path, f"with its aliases the scenario has more than {_MAX_VISITS:,} values.", "Use fewer aliases.")
             raise _Skip
+        if len(self._above) > MAX_DEPTH:
+            raise self.wrong(node, path, f"with its aliases this is nested deeper than {MAX_DEPTH} levels.", "Use fewer aliases.")
         if id(node) in self._above:
             raise self.wrong(node, path, "an alias points at a value that contains it.", "Write the value out.")
         self._marks[path] = (node.start_mark.line + 1, node.start_mark.column + 1)
@@ -208,7 +210,7 @@ class _Walk:
             key = key_node.value if isinstance(key_node, ScalarNode) else "?"
             inner = f"{path}.{key}" if path else key
             if key not in fields:
-                self.wrong(key_node, inner, f'unknown key "{key}".', _nearest(key, fields, "Known keys here"))
+                self.wrong(key_node, inner, f'unknown key "{key}".', nearest(key, fields, "Known keys here"))
             elif key in seen:
                 self.wrong(key_node, inner, f'the key "{key}" stands here twice.', "Keep one of them.")
             else:
@@ -239,13 +241,13 @@ class _Walk:
             key, inner = key_node.value, f"{path}.{key_node.value}"
             if key in result:
                 self.wrong(key_node, inner, f'"{key}" stands here twice.', "Keep one of them.")
-            if extra == "headers" and _TOKEN.fullmatch(key) is None:
+            if extra == "headers" and TOKEN.fullmatch(key) is None:
                 self.wrong(key_node, inner, f'"{key}" is no header name.', "Use letters, digits and hyphens, as in X-API-Key.")
             try:
                 result[key] = self.value(value_node, kind.value_type, inner)
             except _Skip:
                 continue
-            if extra == "headers" and _NOT_IN_A_VALUE.search(str(result[key])):
+            if extra == "headers" and NOT_IN_A_FIELD_VALUE.search(str(result[key])):
                 self.wrong(
                     value_node,
                     inner,
@@ -287,9 +289,10 @@ class _Walk:
             return text.lower() in ("true", "yes", "on")
         if tag in ("int", "float"):
             try:
-                return json.loads(text)
+                number = json.loads(text)
             except ValueError:
                 return text
+            return number if math.isfinite(number) else text
         return text
 
     def _scalar(self, node: Node, kind: inspect.Type, extra: str | None, example: Any, path: str) -> Any:
@@ -301,12 +304,20 @@ class _Walk:
                 f"Write for example {example}." if example else "Write a text or a number.",
             )
         try:
-            return _read(self._text(node, path), kind, extra, example)
+            text = self._text(node, path)
         except _Assumed:
-            return _assumed(kind, extra)
-        except ValueError as error:
-            wrong, _, right = str(error).partition(". ")
-            raise self.wrong(node, path, wrong + ".", right) from None
+            return assumed(kind, extra)
+        try:
+            return read(text, kind, extra, example)
+        except Unreadable as error:
+            if self._names_a_secret(node.value):
+                # Not even a part of the value, or what was made of it, may be shown.
+                right = f"Write for example {example}." if example else "Write another."
+                raise self.wrong(node, path, f'the value of "{node.value}", which is secret, is not what is wanted here.', right) from None
+            raise self.wrong(node, path, error.wrong, error.right) from None
+
+    def _names_a_secret(self, text: str) -> bool:
+        return any(match[1] in self.variables.secrets for match in _VARIABLE.finditer(text))
 
     def _text(self, node: Node, path: str) -> str:
         """The text of a scalar with its variables put in: after YAML is read, so that a value cannot become YAML."""
@@ -326,6 +337,10 @@ class _Walk:
                 empty.append(name)
             return value
 
+        if _SURROGATE.search(node.value):
+            raise self.wrong(
+                node, path, "the text holds half of a surrogate pair, which is no character.", "Remove the escape \\ud800 to \\udfff."
+            )
         missing: list[str] = []
         empty: list[str] = []
         text = _VARIABLE.sub(put_in, node.value)
@@ -365,7 +380,7 @@ class _Walk:
                 self.wrong_at(at, wrong, "Write path: /events, or url: https://app.example.test/events.")
             if probe.path is not None and scenario.target.url is None:
                 self.wrong_at(f"{at}.path", "a path needs the target's url.", "Add target: {url: https://app.example.test}.")
-            if f"{at}.until" in self._marks and not any(msgspec.structs.asdict(probe.until).values()):
+            if f"{at}.until" in self._marks and all(end is None for end in msgspec.structs.astuple(probe.until)):
                 self.wrong_at(
                     f"{at}.until", "the end is not said.", 'Write {event: complete}, {events: 20}, {data: "[DONE]"} or {duration: 30s}.'
                 )
@@ -391,105 +406,6 @@ class _Walk:
             self.wrong_at("target.health", "a health path needs the target's url.", "Add url: https://app.example.test.")
         if scenario.budget == 0:
             self.wrong_at("budget", "nothing can happen in no time.", "Write for example 10m.")
-
-
-def _read(text: str, kind: inspect.Type, extra: str | None, example: Any) -> Any:
-    """One scalar's text as its type. Raises ValueError("what is wrong. What would be right.")."""
-    if extra == "duration":
-        return parse_duration(text)
-    if extra == "percent":
-        return parse_percent(text)
-    if isinstance(kind, inspect.IntType):
-        if re.fullmatch(r"[+-]?[0-9]{1,12}", text) is None:
-            raise ValueError(f'"{text}" is not a whole number. Write for example {example}.')
-        number = int(text)
-        if kind.ge is not None and number < kind.ge:
-            raise ValueError(f"{number} is too few. The least is {kind.ge}.")
-        if kind.le is not None and number > kind.le:
-            raise ValueError(f"{number} is too many. The most is {kind.le:,}.")
-        return number
-    if isinstance(kind, inspect.BoolType):
-        if text.lower() not in ("true", "false"):
-            raise ValueError(f'"{text}" is not yes or no. Write true or false.')
-        return text.lower() == "true"
-    if isinstance(kind, inspect.LiteralType):
-        by_text = {str(value): value for value in kind.values}
-        if text not in by_text:
-            raise ValueError(f'"{text}" is not known here. {_nearest(text, by_text, "Write one of")}')
-        return by_text[text]
-    assert isinstance(kind, inspect.StrType)
-    if kind.min_length and len(text) < kind.min_length:
-        raise ValueError(f"the text is empty. Write for example {example}.")
-    if kind.max_length and len(text) > kind.max_length:
-        raise ValueError(f"the text has {len(text):,} characters. At most {kind.max_length} are taken.")
-    return _CHECKS[extra](text) if extra in _CHECKS else text
-
-
-def _assumed(kind: inspect.Type, extra: str | None) -> Any:
-    """A value of the right kind, in the place of one that a variable will bring."""
-    if extra in ("duration", "percent"):
-        return 90.0
-    if isinstance(kind, inspect.IntType):
-        return kind.ge or 1
-    if isinstance(kind, inspect.BoolType):
-        return True
-    if isinstance(kind, inspect.LiteralType):
-        return kind.values[0]
-    return {"url": "https://variable.invalid", "websocket url": "wss://variable.invalid", "path": "/", "method": "GET"}.get(
-        extra or "", "variable"
-    )
-
-
-def check_url(text: str, schemes: tuple[str, ...] = ("http", "https")) -> str:
-    """The same URL, if it can be asked. Raises ValueError("what is wrong. What would be right.")."""
-    example = f"{schemes[-1]}://{text.removeprefix('//')}" if text.strip() else f"{schemes[-1]}://app.example.test"
-    if re.search(r"[\x00-\x20\x7f]", text):
-        raise ValueError(f'"{text}" holds a blank or a control character. Write it percent-encoded, %20 for a blank.')
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError as error:
-        raise ValueError(f'"{text}" is no URL ({error}). Write for example {schemes[-1]}://app.example.test:8443.') from None
-    if "://" not in text:
-        raise ValueError(f'"{text}" has no scheme. Write {example}.')
-    if parts.scheme not in schemes:
-        raise ValueError(f'"{text}" has the scheme {parts.scheme}. Write {" or ".join(s + "://" for s in schemes)}.')
-    if not parts.hostname or port == 0:
-        raise ValueError(f'"{text}" names no host and port that can be asked. Write for example {schemes[-1]}://app.example.test.')
-    if parts.fragment:
-        raise ValueError(f'"{text}" has a fragment, which is never sent. Remove everything from # on.')
-    return text
-
-
-def _check_path(text: str) -> str:
-    if "://" in text.partition("?")[0]:
-        raise ValueError(f'"{text}" is a whole URL. Use the key url for it, or write only its path.')
-    if not text.startswith("/"):
-        raise ValueError(f'"{text}" is no path. Write /{text}.')
-    if re.search(r"[\x00-\x20\x7f#]", text):
-        raise ValueError(f'"{text}" holds a blank, a # or a control character. Write it percent-encoded, %20 for a blank.')
-    return text
-
-
-def _check_method(text: str) -> str:
-    if _TOKEN.fullmatch(text) is None:
-        raise ValueError(f'"{text}" is no HTTP method. Write GET or POST.')
-    return text.upper()
-
-
-_CHECKS: Final = {
-    "url": check_url,
-    "websocket url": lambda text: check_url(text, ("ws", "wss")),
-    "path": _check_path,
-    "method": _check_method,
-}
-
-
-def _nearest(word: str, known: Iterable[str], otherwise: str) -> str:
-    """The nearest known word as a question, else all of them."""
-    known = list(known)
-    near = difflib.get_close_matches(word, known, 1)
-    return f'Did you mean "{near[0]}"?' if near else f"{otherwise}: {', '.join(known)}."
 
 
 def _shape(node: Node) -> str:

@@ -13,13 +13,13 @@ from sse_check.units import DURATION_PATTERN, PERCENT_PATTERN, format_duration
 # `kind` tells the reader (load.py) how the text is to be read; msgspec itself has no such types.
 Duration = Annotated[
     float,
-    Meta(extra={"kind": "duration"}, extra_json_schema={"type": "string", "pattern": DURATION_PATTERN, "examples": ["25s", "250ms", "2m"]}),
+    Meta(extra={"kind": "duration"}, extra_json_schema={"pattern": DURATION_PATTERN, "examples": ["25s", "250ms", "2m"]}),
 ]
 Percent = Annotated[
     float,
     Meta(
         extra={"kind": "percent"},
-        extra_json_schema={"type": ["string", "number"], "pattern": PERCENT_PATTERN, "minimum": 0, "maximum": 100, "examples": ["90%", 90]},
+        extra_json_schema={"pattern": PERCENT_PATTERN, "minimum": 0, "maximum": 100, "examples": ["90%", 90]},
     ),
 ]
 Url = Annotated[str, Meta(extra={"kind": "url"}, examples=["https://app.example.test"])]
@@ -61,7 +61,7 @@ class Timestamps(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where an event says when the server sent it: a field of its JSON data (dots go deeper), or `id`."""
 
     field: Annotated[str, Meta(min_length=1, examples=["ts"])]
-    unit: Literal["s", "ms", "us", "ns", "iso8601"] = "ms"
+    unit: Literal["s", "ms", "us", "ns", "iso8601"] | None = None  # None: seen from the values
 
 
 class Tls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -180,7 +180,7 @@ def planned_until(scenario: Scenario, probe: Probe) -> Until:
     Where it says nothing, the stream's own end, or the event deadline (half as long again as its expected events take, if
     that is longer): a stream without an end is not watched for longer than its events can be on time.
     """
-    if any(msgspec.structs.astuple(probe.until)):
+    if any(end is not None for end in msgspec.structs.astuple(probe.until)):
         return probe.until
     duration = max(scenario.criteria.event_deadline, _expected_seconds(probe) * 1.5)
     return Until(duration=duration if probe.timeout is None else min(duration, probe.timeout))
@@ -193,7 +193,7 @@ def _expected_seconds(probe: Probe) -> float:
 def schema() -> dict[str, Any]:
     """The scenario's JSON Schema (2020-12), from the same structs that read it."""
     result = msgspec.json.schema(Scenario)
-    _write_durations_as_text(result)
+    _write_as_in_yaml(result)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "sse-check scenario, version 1",
@@ -201,14 +201,19 @@ def schema() -> dict[str, Any]:
     }
 
 
-def _write_durations_as_text(schema: Any) -> None:
-    """Defaults are stored as seconds; in a scenario they are written `25s`."""
+def _write_as_in_yaml(schema: Any) -> None:
+    """What is stored as a number of seconds or percent is written as text in a scenario: types and defaults say so."""
     if isinstance(schema, dict):
-        default = schema.get("default")
-        if schema.get("pattern") == DURATION_PATTERN and isinstance(default, float):
-            schema["default"] = format_duration(default)
+        if schema.get("pattern") == DURATION_PATTERN:
+            schema["type"] = "string"
+            if isinstance(schema.get("default"), float):
+                schema["default"] = format_duration(schema["default"])
+        elif schema.get("pattern") == PERCENT_PATTERN:
+            schema["type"] = ["string", "number"]
+        if isinstance(schema.get("default"), dict):
+            del schema["default"]  # of a part: its own keys have theirs
         for value in schema.values():
-            _write_durations_as_text(value)
+            _write_as_in_yaml(value)
     elif isinstance(schema, list):
         for value in schema:
-            _write_durations_as_text(value)
+            _write_as_in_yaml(value)

@@ -10,7 +10,7 @@ import yaml
 from yaml.nodes import Node
 
 MAX_SCENARIO_BYTES: Final = 1024 * 1024
-_MAX_DEPTH: Final = 32
+MAX_DEPTH: Final = 32
 _MAX_NODES: Final = 100_000
 
 
@@ -31,9 +31,9 @@ class _BoundedLoader(yaml.SafeLoader):
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
         self.nodes += 1
         self.depth += 1
-        if self.depth > _MAX_DEPTH or self.nodes > _MAX_NODES:
+        if self.depth > MAX_DEPTH or self.nodes > _MAX_NODES:
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # the stubs leave it untyped
-            what = f"nested deeper than {_MAX_DEPTH} levels" if self.depth > _MAX_DEPTH else f"more than {_MAX_NODES:,} values"
+            what = f"nested deeper than {MAX_DEPTH} levels" if self.depth > MAX_DEPTH else f"more than {_MAX_NODES:,} values"
             raise YamlProblem(mark.line + 1, mark.column + 1, f"{what}.", "Write a flatter, shorter scenario.")
         try:
             return super().compose_node(parent, index)
@@ -52,7 +52,7 @@ def compose(raw: bytes) -> Node:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = raw[: error.start]
-        column = error.start - (before.rfind(b"\n") + 1) + 1
+        column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8")) + 1
         raise YamlProblem(
             before.count(b"\n") + 1, column, f"byte 0x{raw[error.start]:02x} is not UTF-8.", "Save the file as UTF-8."
         ) from None
@@ -74,6 +74,12 @@ def compose(raw: bytes) -> Node:
         column = error.position - (before_text.rfind("\n") + 1) + 1
         raise YamlProblem(
             before_text.count("\n") + 1, column, f"the character U+{ord(text[error.position]):04X} is not allowed in YAML.", "Remove it."
+        ) from None
+    except (ValueError, OverflowError):
+        # PyYAML's scanner takes some numbers as they come: the code of an escape, the version of %YAML.
+        line, column = (loader.line + 1, loader.column + 1) if loader else (1, 1)
+        raise YamlProblem(
+            line, column, "a number here is too large to be read.", "Write the character itself instead of its escape."
         ) from None
     finally:
         if loader is not None:

@@ -186,7 +186,8 @@ async def _exchange(
         version = response.version
         head = Head(
             status=response.status,
-            reason=response.reason or "",
+            # A server may write any bytes here; what is no UTF-8 becomes the replacement character.
+            reason=(response.reason or "").encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
             protocol=f"http/{version.major}.{version.minor}" if version else "http/1.1",
             headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.raw_headers),
         )

@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ def nginx(tmp_path, server) -> Iterator[Callable[[str], str]]:
         process.wait(10)
 
 
-def probe(url: str, directory: Path) -> tuple[int, dict]:
+def probe(url: str, directory: Path) -> tuple[int, dict[str, Any]]:
     """`sse-check probe` and, on its recording, `judge`: which must say the same."""
     done = sse_check("probe", url, "--report-dir", directory / "run")
     again = sse_check("judge", directory / "run/recording.ndjson", "--report-dir", directory / "judge")

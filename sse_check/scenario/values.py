@@ -1,0 +1,113 @@
+"""Single values: a scalar's text as the type that is wanted, and what is wrong with it where it is not."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from msgspec import inspect
+
+from sse_check.units import Unreadable, parse_duration, parse_percent
+
+TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
+NOT_IN_A_FIELD_VALUE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110, section 5.5: no CR, LF, NUL
+
+
+def read(text: str, kind: inspect.Type, extra: str | None, example: Any) -> Any:
+    """One scalar's text as its type. Raises Unreadable."""
+    if extra == "duration":
+        return parse_duration(text)
+    if extra == "percent":
+        return parse_percent(text)
+    if isinstance(kind, inspect.IntType):
+        if re.fullmatch(r"[+-]?[0-9]{1,12}", text) is None:
+            raise Unreadable(f'"{text}" is not a whole number.', f"Write for example {example}.")
+        number = int(text)
+        if kind.ge is not None and number < kind.ge:
+            raise Unreadable(f"{number} is too few.", f"The least is {kind.ge}.")
+        if kind.le is not None and number > kind.le:
+            raise Unreadable(f"{number} is too many.", f"The most is {kind.le:,}.")
+        return number
+    if isinstance(kind, inspect.BoolType):
+        if text.lower() not in ("true", "false"):
+            raise Unreadable(f'"{text}" is not yes or no.', "Write true or false.")
+        return text.lower() == "true"
+    if isinstance(kind, inspect.LiteralType):
+        by_text = {str(value): value for value in kind.values}
+        if text not in by_text:
+            raise Unreadable(f'"{text}" is not known here.', nearest(text, by_text, "Write one of"))
+        return by_text[text]
+    assert isinstance(kind, inspect.StrType)
+    if kind.min_length and len(text) < kind.min_length:
+        raise Unreadable("the text is empty.", f"Write for example {example}.")
+    if kind.max_length and len(text) > kind.max_length:
+        raise Unreadable(f"the text has {len(text):,} characters.", f"At most {kind.max_length} are taken.")
+    return _CHECKS[extra](text) if extra in _CHECKS else text
+
+
+def assumed(kind: inspect.Type, extra: str | None) -> Any:
+    """A value of the right kind, in the place of one that a variable will bring."""
+    if extra in ("duration", "percent"):
+        return 90.0
+    if isinstance(kind, inspect.IntType):
+        return kind.ge or 1
+    if isinstance(kind, inspect.BoolType):
+        return True
+    if isinstance(kind, inspect.LiteralType):
+        return kind.values[0]
+    return {"url": "https://variable.invalid", "websocket url": "wss://variable.invalid", "path": "/", "method": "GET"}.get(
+        extra or "", "variable"
+    )
+
+
+def check_url(text: str, schemes: tuple[str, ...] = ("http", "https")) -> str:
+    """The same URL, if it can be asked. Raises Unreadable."""
+    example = f"{schemes[-1]}://{text.removeprefix('//')}" if text.strip() else f"{schemes[-1]}://app.example.test"
+    if re.search(r"[\x00-\x20\x7f]", text):
+        raise Unreadable(f'"{text}" holds a blank or a control character.', "Write it percent-encoded, %20 for a blank.")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise Unreadable(f'"{text}" is no URL ({error}).', f"Write for example {schemes[-1]}://app.example.test:8443.") from None
+    if "://" not in text:
+        raise Unreadable(f'"{text}" has no scheme.', f"Write {example}.")
+    if parts.scheme not in schemes:
+        raise Unreadable(f'"{text}" has the scheme {parts.scheme}.', f"Write {' or '.join(s + '://' for s in schemes)}.")
+    if not parts.hostname or port == 0:
+        raise Unreadable(f'"{text}" names no host and port that can be asked.', f"Write for example {schemes[-1]}://app.example.test.")
+    if parts.fragment:
+        raise Unreadable(f'"{text}" has a fragment, which is never sent.', "Remove everything from # on.")
+    return text
+
+
+def _check_path(text: str) -> str:
+    if "://" in text.partition("?")[0]:
+        raise Unreadable(f'"{text}" is a whole URL.', "Use the key url for it, or write only its path.")
+    if not text.startswith("/"):
+        raise Unreadable(f'"{text}" is no path.', f"Write /{text}.")
+    if re.search(r"[\x00-\x20\x7f#]", text):
+        raise Unreadable(f'"{text}" holds a blank, a # or a control character.', "Write it percent-encoded, %20 for a blank.")
+    return text
+
+
+def _check_method(text: str) -> str:
+    if TOKEN.fullmatch(text) is None:
+        raise Unreadable(f'"{text}" is no HTTP method.', "Write GET or POST.")
+    return text.upper()
+
+
+_CHECKS: Final = {
+    "url": check_url,
+    "websocket url": lambda text: check_url(text, ("ws", "wss")),
+    "path": _check_path,
+    "method": _check_method,
+}
+
+
+def nearest(word: str, known: Iterable[str], otherwise: str) -> str:
+    """The nearest known word as a question, else all of them."""
+    known = list(known)
+    near = difflib.get_close_matches(word, known, 1)
+    return f'Did you mean "{near[0]}"?' if near else f"{otherwise}: {', '.join(known)}."
