@@ -27,6 +27,7 @@ from sse_check import __version__
 from sse_check.escape import for_log
 from sse_check.scenario import (
     Criteria,
+    Expect,
     Mistake,
     Probe,
     Scenario,
@@ -354,16 +355,27 @@ def _demo_server(fault: str | None) -> Iterator[str]:
         loop.close()
 
 
+# What makes a fault show within the demo's few seconds, beside the fault itself.
+_DEMO_QUERY: Final = {
+    "buffered-block": "&size=300&block=1500",
+    "buffered-time": "&flush=600ms",
+    "duration-limit": "&after=1s",
+    "no-heartbeat": "&after=4s",
+}
+
+
 def _demo_scenario(base: str, fault: str | None) -> Scenario:
-    path = "/events?count=10&every=200ms" + (f"&fault={fault}" if fault and fault != "refused" else "")
+    query = f"&fault={fault}{_DEMO_QUERY.get(fault, '')}" if fault and fault != "refused" else ""
+    path = f"/events?count=10&every=200ms{query}"
+    expect = Expect(heartbeat=1.0) if fault == "no-heartbeat" else Expect()
     until = Until(event="complete")
     return Scenario(
         version=1,
         name="Demo: the embedded server" + (f" with the fault {fault}" if fault else ""),
         target=Target(url=base),
         probes=(
-            Probe(name="ten events", path=path, until=until, timeout=6.0),
-            Probe(name="three at once", path=path, until=until, timeout=6.0, concurrent=True),
+            Probe(name="ten events", path=path, until=until, expect=expect, timeout=7.0),
+            Probe(name="three at once", path=path, until=until, expect=expect, timeout=7.0, concurrent=True),
         ),
     )
 

@@ -16,7 +16,7 @@ from typing import Final
 
 _NAMED: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _CODE_SPAN: Final = re.compile(r"`[^`]*`")
-_MARKUP: Final = re.compile(r"([\\`*_{}\[\]()#+!|~<>-])")
+_MARKUP: Final = re.compile(r"([\\`*_{}\[\]()#+!|~<>$-])")
 
 
 def visible(text: str, limit: int = 300) -> str:

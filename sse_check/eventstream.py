@@ -23,6 +23,8 @@ MAX_EVENT_BYTES: Final = 8 * 1024 * 1024
 # The specification sets no bound; one beyond this is no time any more, and int() refuses literals of 4,300 digits.
 MAX_RETRY_MS: Final = 10**15
 
+_MAX_PARTS: Final = 4096
+
 _BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -67,6 +69,11 @@ class EventStreamParser:
         self._block_size = 0
         self._block_spoilt = False
         self._in_block = False
+
+    @property
+    def mid_event(self) -> bool:
+        """Whether what was fed so far ends inside of an event: a buffer that counts bytes cuts there, a server does not."""
+        return bool(self._parts) or self._in_block or self._discarding
 
     def feed(self, data: bytes) -> list[Event]:
         """Take the next bytes of the stream; return the events that they complete, in order.
@@ -139,6 +146,8 @@ class EventStreamParser:
             self.oversized += 1
         else:
             self._parts.append(part)
+            if len(self._parts) >= _MAX_PARTS:  # a list of tiny parts costs many times their bytes
+                self._parts = [b"".join(self._parts)]
 
     def _spoil(self) -> None:
         """The block has lost a line, so it must not be dispatched as if it were whole."""

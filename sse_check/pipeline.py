@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from sse_check.diagnosis import FollowUp, follow_ups
 from sse_check.probe import LiveStream, Stop
 from sse_check.recording import Recording, from_lines, merge, to_lines
 from sse_check.redaction import Redactor, implied_secrets
@@ -49,15 +50,28 @@ async def check(
     """
     # Imported here: a recording is judged without aiohttp, which takes longer to import than the judging.
     from sse_check.fallbacks import try_fallbacks
-    from sse_check.schedule import Run, run
+    from sse_check.schedule import Run, Session, plan, plan_again
 
     stop, redactor = Stop(), Redactor([*secrets, *_undeclared(scenario)])
     with _signals(stop) as seen:
-        recording = await run(scenario, Run(redactor=redactor, stop=stop, hosts=hosts, watch=watch))
+        session = Session(scenario, Run(redactor=redactor, stop=stop, hosts=hosts, watch=watch))
+        try:
+            await session.observe(plan(scenario, hosts=hosts))
+            for again in _follow_ups(scenario, session.recording()):
+                probe = next(p for p in scenario.probes if redactor.text(p.name) == again.probe)
+                await session.observe(plan_again(scenario, probe, again.factor, again.times, hosts=hosts))
+            recording = session.recording()
+        finally:
+            session.close()
         if judge(recording).verdict == "not-viable" and scenario.fallbacks:
             tried = await try_fallbacks(scenario, redactor=redactor, hosts=hosts)
             recording = msgspec.structs.replace(recording, fallbacks=tried)
     return Checked(recording=recording, result=build_result(recording, judge(recording)), stopped_by=seen[0] if seen else None)
+
+
+def _follow_ups(scenario: Scenario, recording: Recording) -> tuple[FollowUp, ...]:
+    """What a first look leaves open and a further stream would decide; nothing where the scenario does not want any."""
+    return follow_ups(judge(recording).metrics) if scenario.follow_up and recording.interrupted is None else ()
 
 
 def _undeclared(scenario: Scenario) -> list[str]:

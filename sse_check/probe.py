@@ -12,7 +12,7 @@ import msgspec
 from sse_check import __version__
 from sse_check.eventstream import EventStreamParser
 from sse_check.fields import numbers_in
-from sse_check.recording import Events, Head, Phase, Reads, Reason, Redirect, StreamRecording, Times
+from sse_check.recording import Events, Factor, Head, Phase, Reads, Reason, Redirect, StreamRecording, Times
 from sse_check.redaction import Redactor
 from sse_check.scenario import Until
 from sse_check.transport import Clock, End, Request, Trace
@@ -42,6 +42,7 @@ class StreamPlan:
     until: Until
     timeout: float
     hosts: tuple[str, ...] | None = None
+    factor: Factor | None = None
 
 
 class Stop:
@@ -72,6 +73,7 @@ class LiveStream:
     reads_ns: list[int] = field(default_factory=list)
     wire_bytes: list[int] = field(default_factory=list)
     body_bytes: list[int] = field(default_factory=list)
+    mid_event: list[bool] = field(default_factory=list)
     events_ns: list[int] = field(default_factory=list)
     event_reads: list[int] = field(default_factory=list)
     event_types: list[str] = field(default_factory=list)
@@ -105,6 +107,7 @@ class LiveStream:
             self.reads_ns.append(at_ns)
             self.wire_bytes.append(wire_bytes or len(data))
             self.body_bytes.append(len(data))
+            self.mid_event.append(False)
         else:
             self.body_bytes[-1] += len(data)
         self.total_bytes += len(data)
@@ -120,6 +123,7 @@ class LiveStream:
             if self._event(at_ns, event.type, event.data, event.last_event_id):
                 done = True
                 break
+        self.mid_event[-1] = parser.mid_event
         if parser.comments:
             self.comments_ns.extend([at_ns] * len(parser.comments))
             parser.comments.clear()
@@ -201,6 +205,7 @@ class LiveStream:
             probe=redactor.text(self.plan.probe),
             stream=self.plan.stream,
             phase=self.plan.phase,
+            factor=self.plan.factor,
             method=self.plan.request.method,
             url=redactor.url(url),
             sent_at=sent_at,
@@ -216,7 +221,9 @@ class LiveStream:
             ),
             redirects=tuple(Redirect(status=r.status, location=redactor.url(r.location)[:2000], at_ns=r.at_ns - zero) for r in redirects),
             head=head and msgspec.structs.replace(head, reason=redactor.text(head.reason)[:200], headers=_kept_headers(head, redactor)),
-            reads=Reads(at_ns=[at - zero for at in self.reads_ns], wire_bytes=self.wire_bytes, body_bytes=self.body_bytes),
+            reads=Reads(
+                at_ns=[at - zero for at in self.reads_ns], wire_bytes=self.wire_bytes, body_bytes=self.body_bytes, mid_event=self.mid_event
+            ),
             events=Events(
                 at_ns=[at - zero for at in self.events_ns],
                 read=self.event_reads,

@@ -24,7 +24,9 @@ FORMAT_VERSION: Final = 1
 # Fields of a scenario with a closed set of values, which a secret can only equal by chance.
 _NO_TEXT: Final = frozenset({"version", "method", "deadline_from", "unit"})
 
-Phase = Literal["connect", "stream", "concurrency"]
+Phase = Literal["connect", "stream", "concurrency", "follow-up"]
+# What a follow-up changed: the encoding, the company, nothing (a second time), or the way (past the proxies).
+Factor = Literal["identity", "alone", "again", "direct"]
 Ended = Literal["until", "eof", "truncated", "reset", "timeout", "error"]
 # Why a stream has no proper end: what the operating system, TLS, HTTP or sse-check's own bounds said.
 Reason = Literal["dns", "tcp", "tls", "proxy", "no-response", "protocol", "decode", "limit", "interrupted", "budget", "policy", "redirects"]
@@ -63,11 +65,15 @@ class Times(Struct, frozen=True, kw_only=True):
 
 
 class Reads(Struct, frozen=True, kw_only=True):
-    """Every read of the body, as columns: when its bytes arrived, how many there were on the wire and decoded."""
+    """Every read of the body, as columns: when its bytes arrived, how many there were on the wire and decoded.
+
+    `mid_event` says of each whether it ended inside of an event.
+    """
 
     at_ns: Sequence[int] = ()
     wire_bytes: Sequence[int] = ()
     body_bytes: Sequence[int] = ()
+    mid_event: Sequence[bool] = ()
 
 
 class Events(Struct, frozen=True, kw_only=True):
@@ -99,6 +105,7 @@ class StreamRecording(Struct, frozen=True, kw_only=True, tag_field="record", tag
     probe: str
     stream: int
     phase: Phase
+    factor: Factor | None = None
     method: str
     url: str
     sent_at: float

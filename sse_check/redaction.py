@@ -1,6 +1,7 @@
 """Secrets out of everything that is kept: by value, by header name, by query key. Applied on the way into a recording."""
 
 import base64
+import json
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -22,9 +23,9 @@ _MIN_DERIVED: Final = 8
 
 
 def _forms(secret: str) -> set[str]:
-    """The texts a secret can turn up as: itself, URL-encoded, and inside Base64 at each of its three alignments."""
+    """The texts a secret can turn up as: itself, URL-encoded, inside JSON, and inside Base64 at each of its three alignments."""
     forms = {secret, *(line for line in secret.splitlines() if len(line) >= _MIN_DERIVED)}
-    derived = {quote(secret, safe=""), quote(secret), quote_plus(secret)}
+    derived = {quote(secret, safe=""), quote(secret), quote_plus(secret), json.dumps(secret)[1:-1]}
     raw = secret.encode("utf-8", "surrogateescape")
     for shift in range(3):
         # Only the characters that depend on the secret alone: not those shared with what stands before or after it.

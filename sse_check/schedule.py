@@ -10,7 +10,8 @@ import platform
 import ssl
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.request import getproxies
 
@@ -18,7 +19,7 @@ import msgspec
 
 from sse_check import __version__
 from sse_check.probe import LiveStream, Stop, StreamPlan, observe, own_headers
-from sse_check.recording import Environment, Phase, Recording, StreamRecording, redact_scenario
+from sse_check.recording import Environment, Factor, Phase, Recording, StreamRecording, redact_scenario
 from sse_check.redaction import Redactor
 from sse_check.scenario import Probe, Scenario, Until, join_url, planned_until, stream_timeout
 from sse_check.transport import Clock, Request
@@ -27,6 +28,8 @@ HEALTH: Final = "health"  # how the health check is called among the probes
 
 _LAG_INTERVAL: Final = 0.02  # seconds between samples of the loop's lag
 _MAX_LAG_SAMPLES: Final = 500_000
+# Before a follow-up: servers and proxies notice only after a while that the streams before it are closed.
+_SETTLE_S: Final = 0.5
 _HEALTH_TIMEOUT: Final = 15.0
 
 
@@ -41,32 +44,65 @@ class Run:
     watch: Callable[[LiveStream], None] = lambda live: None
 
 
+class Session:
+    """One run: observes groups of streams as they are asked for, within the scenario's budget, and makes the recording."""
+
+    def __init__(self, scenario: Scenario, run: Run) -> None:
+        """Begin: from here on the budget counts. Needs a running event loop."""
+        self._scenario = scenario
+        self._run = run
+        self._started_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self._began = run.clock()
+        self._lags: list[float] = []
+        self._streams: list[StreamRecording] = []
+        self._budget = asyncio.get_running_loop().call_later(scenario.budget, run.stop.trip, "budget")
+
+    async def observe(self, groups: Sequence[Sequence[StreamPlan]]) -> None:
+        """Open the groups one after the other, up to the first that the health check or a stop forbids.
+
+        The loop's lag is sampled meanwhile, and only then: what happens between the streams delays none of them.
+        """
+        sampler = asyncio.ensure_future(_sample_lag(self._lags))
+        try:
+            await self._observe(groups)
+        finally:
+            sampler.cancel()
+            await asyncio.gather(sampler, return_exceptions=True)
+
+    async def _observe(self, groups: Sequence[Sequence[StreamPlan]]) -> None:
+        for group in groups:
+            if group[0].phase == "follow-up":
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._run.stop.wait(), _SETTLE_S)
+            if self._run.stop.why is not None:
+                return
+            self._streams += await _together(group, self._run, self._began)
+            if group[0].phase == "connect" and not _healthy(self._streams[-1]):
+                return
+
+    def recording(self) -> Recording:
+        """What was observed so far."""
+        return Recording(
+            started_at=self._started_at,
+            scenario=redact_scenario(self._scenario, self._run.redactor),
+            environment=environment(self._lags, self._run.redactor),
+            streams=tuple(self._streams),
+            interrupted=self._run.stop.why,
+        )
+
+    def close(self) -> None:
+        """The budget counts no more."""
+        self._budget.cancel()
+
+
 async def run(scenario: Scenario, run: Run) -> Recording:
-    """Observe all that the scenario asks for, within its budget. What was measured is returned however the run ends."""
-    started_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    began = run.clock()
-    lags: list[float] = []
-    sampler = asyncio.ensure_future(_sample_lag(lags))
-    budget = asyncio.get_running_loop().call_later(scenario.budget, run.stop.trip, "budget")
-    streams: list[StreamRecording] = []
+    """Observe all that the scenario asks for. What was measured is returned however the run ends."""
+    session = Session(scenario, run)
     try:
-        for group in plan(scenario, hosts=run.hosts):
-            if run.stop.why is not None:
-                break
-            streams += await _together(group, run, began)
-            if group[0].phase == "connect" and not _healthy(streams[-1]):
-                break
+        await session.observe(plan(scenario, hosts=run.hosts))
+        return session.recording()
     finally:
-        budget.cancel()
-        sampler.cancel()
-        await asyncio.gather(sampler, return_exceptions=True)
-    return Recording(
-        started_at=started_at,
-        scenario=redact_scenario(scenario, run.redactor),
-        environment=environment(lags, run.redactor),
-        streams=tuple(streams),
-        interrupted=run.stop.why,
-    )
+        session.close()
 
 
 def plan(scenario: Scenario, *, hosts: tuple[str, ...] | None = None) -> list[list[StreamPlan]]:
@@ -87,6 +123,22 @@ def plan(scenario: Scenario, *, hosts: tuple[str, ...] | None = None) -> list[li
     groups += [_streams(scenario, probe, "stream", tls, hosts) for probe in alone]
     groups += [_streams(scenario, probe, "concurrency", tls, hosts) for probe in together]
     return groups
+
+
+def plan_again(
+    scenario: Scenario, probe: Probe, factor: Factor, times: int, *, hosts: tuple[str, ...] | None = None
+) -> list[list[StreamPlan]]:
+    """Follow-ups of a probe: single streams, one after the other, with one factor changed."""
+    original = _streams(scenario, probe, "follow-up", tls_context(scenario), hosts)[0]
+    request = original.request
+    if factor == "identity":
+        kept = tuple((name, value) for name, value in request.headers if name.lower() != "accept-encoding")
+        request = replace(request, headers=(*kept, ("Accept-Encoding", "identity")))
+    elif factor == "direct" and probe.compare is not None:
+        request = replace(
+            request, url=probe.compare.direct, tls=tls_context(scenario) if probe.compare.direct.startswith("https:") else None
+        )
+    return [[replace(original, stream=number, request=request, factor=factor)] for number in range(1, times + 1)]
 
 
 def _streams(scenario: Scenario, probe: Probe, phase: Phase, tls: ssl.SSLContext, hosts: tuple[str, ...] | None) -> list[StreamPlan]:

@@ -23,6 +23,8 @@ _MIN_COVERAGE: Final = 0.8
 # ...and if together they span no more than the time the stream was open, with a second to spare for coarse clocks:
 # times of trades or log lines replayed from the past span more.
 _SPAN_SLACK_S: Final = 1.0
+# Events that were made within less than this may have been made while the request was on its way.
+_REPLAY_MIN_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,14 +60,27 @@ def find_stamps(stream: StreamRecording, named: Timestamps | None) -> Stamps | N
         column = _id_column(stream) if named.field == "id" else stream.events.numbers.get(named.field, ())
         unit = _UNITS[named.unit] if named.unit else epoch_unit(column, stream.sent_at) or _UNITS["ms"]
         return _stamps(stream, named.field, column, unit)
-    candidates = []
-    for field, column in (*stream.events.numbers.items(), ("id", _id_column(stream))):
-        found = epoch_unit(column, stream.sent_at)
-        stamps = found and _stamps(stream, field, column, found)
-        if stamps and _believable(stamps, len(stream.events)):
-            candidates.append(stamps)
     # Among several, the finest clock: the others are times of something else, or the same time cut short.
-    return min(candidates, key=lambda s: s.resolution, default=None)
+    return min((s for s in _candidates(stream) if s.sent_span <= s.arrived[-1] + _SPAN_SLACK_S), key=lambda s: s.resolution, default=None)
+
+
+def find_replay(stream: StreamRecording, named: Timestamps | None) -> Stamps | None:
+    """The time stamps of events that were made before they were asked for: they span more time than the stream was open."""
+    stamps = find_stamps(stream, named) if named is not None else min(_candidates(stream), key=lambda s: s.resolution, default=None)
+    if stamps is None or not stamps.sent or len(stamps.sent) < 3:
+        return None
+    return stamps if stamps.sent_span > stamps.arrived[-1] + stamps.resolution and stamps.sent_span >= _REPLAY_MIN_S else None
+
+
+def _candidates(stream: StreamRecording) -> list[Stamps]:
+    """Every field that can be a time: near the moment of the request, carried by nearly all events, growing."""
+    found = []
+    for field, column in (*stream.events.numbers.items(), ("id", _id_column(stream))):
+        unit = epoch_unit(column, stream.sent_at)
+        stamps = unit and _stamps(stream, field, column, unit)
+        if stamps and _grows(stamps, len(stream.events)):
+            found.append(stamps)
+    return found
 
 
 def _stamps(stream: StreamRecording, field: str, column: Sequence[int | float | None], unit: float) -> Stamps | None:
@@ -89,12 +104,11 @@ def epoch_unit(column: Sequence[int | float | None], now: float) -> float | None
     return None
 
 
-def _believable(stamps: Stamps, events: int) -> bool:
-    """Whether a column that nobody named can be the time of sending: carried by nearly all, growing, within the stream."""
+def _grows(stamps: Stamps, events: int) -> bool:
+    """Whether a column that nobody named can be a time of the events: carried by nearly all of them, and growing."""
     if len(stamps.sent) < 3 or len(stamps.sent) < events * _MIN_COVERAGE:
         return False
-    growing = all(later >= earlier for earlier, later in pairwise(stamps.sent))
-    return growing and 0 < stamps.sent_span <= stamps.arrived[-1] + _SPAN_SLACK_S
+    return stamps.sent_span > 0 and all(later >= earlier for earlier, later in pairwise(stamps.sent))
 
 
 def _id_column(stream: StreamRecording) -> list[int | float | None]:

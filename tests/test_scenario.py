@@ -789,6 +789,7 @@ def test_a_file_saved_with_a_byte_order_mark_is_read() -> None:
     """Editors on Windows save one; it is no part of the scenario."""
     assert read(b"\xef\xbb\xbf" + LEAST.encode()) == read(LEAST)
     assert read(LEAST.replace("\n", "\r\n")) == read(LEAST)
+    assert mistakes_of(b"\xef\xbb\xbf" + LEAST.replace("1", "2", 1).encode())[0].column == 10  # the mark takes no column
 
 
 def test_a_file_that_the_scenario_names_must_be_readable() -> None:

@@ -5,13 +5,17 @@ from typing import Final
 
 from sse_check.diagnosis.cures import CURES
 from sse_check.diagnosis.finding import Confidence, Finding, Fix
-from sse_check.diagnosis.rules import RULES, Rule, Sign
+from sse_check.diagnosis.followup import FollowUp, follow_ups
+from sse_check.diagnosis.platforms import Hop, cures_of, idle_limit, recognise
+from sse_check.diagnosis.rules import RULES
+from sse_check.diagnosis.shape import HELD_S
+from sse_check.diagnosis.sign import Rule, Sign, View
 from sse_check.metrics import StreamMetrics
-from sse_check.recording import Environment
+from sse_check.recording import Environment, Factor
 from sse_check.scenario import Criteria
 from sse_check.units import format_duration
 
-__all__ = ["CODES", "Finding", "Fix", "diagnose", "noise_limit"]
+__all__ = ["CODES", "Finding", "Fix", "FollowUp", "Hop", "diagnose", "follow_ups", "hops_of", "noise_limit"]
 
 # The measurement is too coarse to judge a limit when its own error reaches this share of it.
 NOISE_SHARE: Final = 0.1
@@ -28,9 +32,9 @@ def diagnose(metrics: Sequence[StreamMetrics], criteria: Criteria, environment: 
     One finding for each probe and code; the streams that show it are listed, and its evidence is the clearest of them.
     """
     signs: dict[tuple[str, str], list[tuple[StreamMetrics, Sign]]] = {}
-    for m in metrics:
-        for rule, sign in _signs(m, criteria):
-            signs.setdefault((rule.code, m.stream.probe), []).append((m, sign))
+    for view in _views(metrics, criteria):
+        for rule, sign in _signs(view):
+            signs.setdefault((rule.code, view.m.stream.probe), []).append((view.m, sign))
     rules = {rule.code: rule for rule in RULES}
     findings = [_finding(rules[code], probe, seen) for (code, probe), seen in signs.items()]
     findings += _runner_noise(criteria, environment)
@@ -38,7 +42,22 @@ def diagnose(metrics: Sequence[StreamMetrics], criteria: Criteria, environment: 
     return tuple(sorted(findings, key=lambda f: (_SEVERITY_ORDER[f.severity], order[f.code])))
 
 
-def _signs(m: StreamMetrics, criteria: Criteria) -> Iterable[tuple[Rule, Sign]]:
+def _views(metrics: Sequence[StreamMetrics], criteria: Criteria) -> Iterable[View]:
+    """Each stream that the scenario asked for, beside those that were opened with it and the follow-ups of its probe."""
+    by_probe: dict[str, list[StreamMetrics]] = {}
+    for m in metrics:
+        by_probe.setdefault(m.stream.probe, []).append(m)
+    for streams in by_probe.values():
+        peers = tuple(m for m in streams if m.stream.factor is None)
+        twins: dict[Factor, tuple[StreamMetrics, ...]] = {}
+        for m in streams:
+            if m.stream.factor is not None:
+                twins[m.stream.factor] = (*twins.get(m.stream.factor, ()), m)
+        for m in peers:
+            yield View(m=m, criteria=criteria, peers=peers, twins=twins, idle_limit=idle_limit(hops_of(m)))
+
+
+def _signs(view: View) -> Iterable[tuple[Rule, Sign]]:
     """What the rules say of one stream, without what is only a consequence."""
     explained: set[str] = set()
     ended = False
@@ -46,15 +65,31 @@ def _signs(m: StreamMetrics, criteria: Criteria) -> Iterable[tuple[Rule, Sign]]:
         # A warning stands beside its error: a redirect may be why the answer is no stream.
         if rule.code in explained or (ended and rule.severity == "error"):
             continue
-        sign = rule.sign(m, criteria)
+        sign = rule.sign(view)
         if sign is not None:
             explained |= rule.explains
             ended = ended or rule.ends
             yield rule, sign
 
 
+def hops_of(m: StreamMetrics) -> tuple[Hop, ...]:
+    """The hops that a stream's response headers show."""
+    return recognise(m.stream.head) if m.stream.head is not None else ()
+
+
+def _documented(code: str, hops: Sequence[Hop]) -> str:
+    """What is documented of the recognised hops for the limit that was observed, to stand beside it."""
+    said = []
+    for hop in hops:
+        limit = {"idle-timeout": hop.limits.idle, "duration-limit": hop.limits.total}.get(code)
+        if limit is not None:
+            said.append(f"{hop.name} {limit if isinstance(limit, str) else format_duration(limit)}")
+    return f" Documented by default: {', '.join(said)}." if said else ""
+
+
 def _finding(rule: Rule, probe: str, seen: list[tuple[StreamMetrics, Sign]]) -> Finding:
-    _, clearest = min(seen, key=lambda pair: (_SEVERITY_ORDER[pair[1].severity or rule.severity], _CONFIDENCE_ORDER[pair[1].confidence]))
+    m, clearest = min(seen, key=lambda pair: (_SEVERITY_ORDER[pair[1].severity or rule.severity], _CONFIDENCE_ORDER[pair[1].confidence]))
+    hops = hops_of(m)
     return Finding(
         code=rule.code,
         severity=clearest.severity or rule.severity,
@@ -62,14 +97,15 @@ def _finding(rule: Rule, probe: str, seen: list[tuple[StreamMetrics, Sign]]) -> 
         probe=probe,
         streams=tuple(m.stream.stream for m, _ in seen),
         evidence=clearest.evidence,
-        message=clearest.message,
-        fixes=CURES.get(rule.code, ()),
+        message=clearest.message + _documented(rule.code, hops),
+        fixes=(*cures_of(hops, rule.code), *CURES.get(rule.code, ())),
     )
 
 
 def noise_limit(criteria: Criteria) -> float:
     """Lateness of the measuring machine, in seconds, from which on the scenario's limits cannot be judged."""
-    return min(criteria.first_event, criteria.event_deadline) * NOISE_SHARE
+    # What is held back is told from what is not by a fixed time, so that limits the noise as well.
+    return min(criteria.first_event * NOISE_SHARE, criteria.event_deadline * NOISE_SHARE, HELD_S / 2)
 
 
 def _runner_noise(criteria: Criteria, environment: Environment) -> list[Finding]:
@@ -87,7 +123,7 @@ def _runner_noise(criteria: Criteria, environment: Environment) -> list[Finding]
             evidence={"loop_lag_p99": environment.loop_lag_p99, "loop_lag_max": environment.loop_lag_max, "limit": limit},
             message=(
                 f"The measuring machine was itself up to {format_duration(environment.loop_lag_p99)} late (99th percentile), "
-                f"too much to judge limits of {format_duration(limit / NOISE_SHARE)}."
+                f"more than the {format_duration(limit)} with which its limits can be judged."
             ),
             fixes=CURES["runner-noise"],
         )

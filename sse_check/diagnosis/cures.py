@@ -15,6 +15,45 @@ CURES: Final[dict[str, tuple[Fix, ...]]] = {
         Fix(where="nginx", text="In the location of the stream: `proxy_buffering off;` and `proxy_http_version 1.1;`.", source=f"{_NGINX}#proxy_buffering"),
         Fix(where="any proxy", text="Switch response buffering off for `text/event-stream`, and response compression too.", source=f"{_SSE}#authoring-notes"),
     ),
+    "one-behind": (
+        Fix(where="application", text="Flush after each event, and the compressor too (gzip: sync flush); a comment line after each event pushes it out meanwhile.", source=f"{_SSE}#authoring-notes"),
+        Fix(where="any proxy", text="Switch compression off for `text/event-stream`: a compressor that is not flushed keeps the end of what it has.", source=f"{_SSE}#authoring-notes"),
+    ),
+    "buffered-block": (
+        Fix(where="application", text="Send the response header `X-Accel-Buffering: no`, and flush after each event.", source=f"{_NGINX}#proxy_buffering"),
+        Fix(where="nginx", text="In the location of the stream: `proxy_buffering off;` and `proxy_http_version 1.1;`.", source=f"{_NGINX}#proxy_buffering"),
+        Fix(where="any proxy", text="Switch response buffering off for `text/event-stream`; padding each event to the size of the buffer only helps meanwhile.", source=f"{_SSE}#authoring-notes"),
+    ),
+    "buffered-time": (
+        Fix(where="application", text="Flush after each event instead of on a timer.", source=f"{_SSE}#authoring-notes"),
+        Fix(where="any proxy", text="Look for a flush interval or a rate limit, and set it to flush at once for `text/event-stream`.", source=f"{_SSE}#authoring-notes"),
+    ),
+    "compressed-buffered": (
+        Fix(where="whoever compresses", text="Leave `text/event-stream` out of compression, or flush the compressor after each event.", source=f"{_SSE}#authoring-notes"),
+        Fix(where="application", text="Send `Cache-Control: no-transform`; compression middleware obeys it (RFC 9111, section 5.2.2.6).", source="https://www.rfc-editor.org/rfc/rfc9111.html#name-no-transform-2"),
+    ),
+    "delayed-headers": (
+        Fix(where="application", text="Send the head and a first comment line (`: open`) at once; most proxies pass the head on with the first byte of the body.", source=f"{_SSE}#authoring-notes"),
+    ),
+    "idle-timeout": (
+        Fix(where="application", text="Send a comment line (`: heartbeat`) in every silence, at most half the limit apart.", source=f"{_SSE}#authoring-notes"),
+        Fix(where="proxy", text="Raise its read or idle timeout for the stream (nginx: `proxy_read_timeout 1h;`, HAProxy: `timeout server 1h`).", source=f"{_NGINX}#proxy_read_timeout"),
+    ),
+    "duration-limit": (
+        Fix(where="proxy", text="Raise or switch off its limit on the length of a response (Envoy: route `timeout: 0s`; Go servers: `WriteTimeout`). A heartbeat does not help.", source="https://www.envoyproxy.io/docs/envoy/latest/faq/configuration/timeouts"),
+        Fix(where="application", text="Number events and resume from `Last-Event-ID`, so that a cut costs a reconnect and no event.", source=f"{_SSE}#the-last-event-id-header"),
+    ),
+    "concurrency-limited": (
+        Fix(where="proxy", text="Raise its limit on connections or requests (nginx: `limit_conn`, HAProxy: `maxconn`, Traefik: `inFlightReq`): a stream holds a place for as long as it lives.", source="https://docs.haproxy.org/2.6/configuration.html#maxconn"),
+        Fix(where="application", text="Raise its number of workers or of concurrent responses; a synchronous worker serves one stream at a time.", source=f"{_SSE}#authoring-notes"),
+    ),
+    "cached": (
+        Fix(where="application", text="Send `Cache-Control: no-store` with the stream (a cache may keep a response that says nothing).", source="https://www.rfc-editor.org/rfc/rfc9111.html#name-no-store-2"),
+        Fix(where="cache", text="Pass `text/event-stream` by; do not ignore the origin's Cache-Control there.", source="https://www.rfc-editor.org/rfc/rfc9111.html#name-storing-responses-in-caches"),
+    ),
+    "no-heartbeat": (
+        Fix(where="application", text="Send a comment line (`: heartbeat`) every 15 s.", source=f"{_SSE}#authoring-notes"),
+    ),
     "truncated": (
         Fix(where="application", text="Look in its log at the moment of the cut: a crash, a worker's time limit or a restart ends the connection like this.", source=f"{_SSE}#authoring-notes"),
         Fix(where="proxy", text="Compare with its limits on the length and the idle time of a response; send a comment line as heartbeat, and number events so that a client can resume.", source=f"{_SSE}#authoring-notes"),

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from sse_check.diagnosis import Finding
+from sse_check.diagnosis import Finding, hops_of
 from sse_check.metrics import StreamMetrics, percent
 from sse_check.recording import FallbackRecording, Recording
 from sse_check.report.strip import strip
@@ -26,6 +26,7 @@ class StreamResult(Struct, frozen=True, kw_only=True):
     probe: str
     stream: int
     phase: str
+    factor: str | None
     passed: bool
     status: int | None
     total_events: int
@@ -74,6 +75,21 @@ class ReportEnvironment(Struct, frozen=True, kw_only=True):
     proxies: tuple[str, ...]
 
 
+class HopResult(Struct, frozen=True, kw_only=True):
+    """A hop that response headers showed, and what is documented of its defaults: seconds, `unknown`, or null for none."""
+
+    name: str
+    kind: str
+    evidence: str
+    first_byte: float | str | None
+    idle: float | str | None
+    total: float | str | None
+    buffering: str
+    compression: str
+    source: str
+    checked_on: str
+
+
 class Result(Struct, frozen=True, kw_only=True):
     """The whole of report.json."""
 
@@ -88,9 +104,11 @@ class Result(Struct, frozen=True, kw_only=True):
     recommendation: str
     reasons: tuple[str, ...]
     test_results: tuple[StreamResult, ...]
+    follow_ups: tuple[StreamResult, ...]
     criteria: tuple[CriterionResult, ...]
     findings: tuple[Finding, ...]
     fallbacks: tuple[FallbackRecording, ...]
+    hops: tuple[HopResult, ...]
     summary: Summary
     environment: ReportEnvironment
     interrupted: str | None
@@ -113,9 +131,11 @@ def build_result(recording: Recording, outcome: Outcome) -> Result:
         recommendation=outcome.recommendation,
         reasons=outcome.reasons,
         test_results=tuple(_stream_result(m, recording, outcome) for m in outcome.metrics),
+        follow_ups=tuple(_stream_result(m, recording, outcome) for m in outcome.follow_ups),
         criteria=outcome.criteria,
         findings=outcome.findings,
         fallbacks=recording.fallbacks,
+        hops=_hops(outcome),
         summary=_summary(outcome),
         environment=ReportEnvironment(
             version=environment.version,
@@ -132,13 +152,34 @@ def build_result(recording: Recording, outcome: Outcome) -> Result:
     )
 
 
+def _hops(outcome: Outcome) -> tuple[HopResult, ...]:
+    """Every hop that any stream showed, once."""
+    seen = {hop.name: hop for m in outcome.metrics for hop in hops_of(m)}
+    return tuple(
+        HopResult(
+            name=hop.name,
+            kind=hop.kind,
+            evidence=hop.evidence,
+            first_byte=hop.limits.first_byte,
+            idle=hop.limits.idle,
+            total=hop.limits.total,
+            buffering=hop.buffering,
+            compression=hop.compression,
+            source=hop.source,
+            checked_on=hop.checked_on.isoformat(),
+        )
+        for hop in seen.values()
+    )
+
+
 def _stream_result(m: StreamMetrics, recording: Recording, outcome: Outcome) -> StreamResult:
     stream, times = m.stream, m.stream.times
-    mine = [f.code for f in outcome.findings if f.probe == stream.probe and stream.stream in f.streams]
+    mine = [f.code for f in outcome.findings if f.probe == stream.probe and stream.stream in f.streams and stream.factor is None]
     return StreamResult(
         probe=stream.probe,
         stream=stream.stream,
         phase=stream.phase,
+        factor=stream.factor,
         passed=stream_passed(m, recording.scenario.criteria, outcome.findings) is True,
         status=stream.head.status if stream.head else None,
         total_events=m.total,
@@ -202,6 +243,13 @@ def missed_criteria(result: Result) -> tuple[CriterionResult, ...]:
     """The criteria that were not met, or could not be judged."""
     return tuple(c for c in result.criteria if c.passed is not True)
 
+
+FACTORS: Final = {
+    "identity": "without compression",
+    "alone": "one by itself",
+    "again": "nothing, a second time",
+    "direct": "directly, past the proxies",
+}
 
 ENDINGS: Final = {
     "until": "as planned",

@@ -3,6 +3,7 @@
 from sse_check.scenario.load import Mistake, ScenarioError, Variables, load, variables_in
 from sse_check.scenario.model import (
     BatchFallback,
+    Compare,
     Criteria,
     Expect,
     Fallback,
@@ -22,6 +23,7 @@ from sse_check.scenario.values import check_url
 
 __all__ = [
     "BatchFallback",
+    "Compare",
     "Criteria",
     "Expect",
     "Fallback",

@@ -80,6 +80,12 @@ class Target(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tls: Tls = Tls()
 
 
+class Compare(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A second way to the same stream: past the proxies, straight to where it is made."""
+
+    direct: Url
+
+
 class Probe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One kind of stream to open: alone, or several at once."""
 
@@ -95,6 +101,7 @@ class Probe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     expect: Expect = Expect()
     timestamps: Timestamps | None = None
     timeout: Duration | None = None
+    compare: Compare | None = None
 
     @property
     def stream_count(self) -> int:
@@ -138,6 +145,7 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     probes: Annotated[tuple[Probe, ...], Meta(min_length=1, max_length=1000)]
     fallbacks: tuple[Fallback, ...] = ()
     budget: Duration = 600.0
+    follow_up: bool = True
 
     def url_of(self, probe: Probe) -> str:
         """The URL a probe asks: its own, or the target's followed by its path."""

@@ -52,7 +52,7 @@ def streams(draw: st.DrawFn, names: tuple[str, ...] = ("a",)) -> StreamRecording
         times=Times(started_ns=-5, head_ns=draw(st.none() | st.integers(0, reads[0] if reads else 10**9)), ended_ns=last + draw(_TIMES)),
         redirects=tuple(draw(st.lists(st.builds(Redirect, status=st.just(307), location=_TEXT, at_ns=_TIMES), max_size=1))),
         head=draw(st.none() | head),
-        reads=Reads(at_ns=reads, wire_bytes=[40] * len(reads), body_bytes=[60] * len(reads)),
+        reads=Reads(at_ns=reads, wire_bytes=[40] * len(reads), body_bytes=[60] * len(reads), mid_event=[False] * len(reads)),
         events=Events(
             at_ns=at,
             read=[number for number, count in enumerate(counts) for _ in range(count)],

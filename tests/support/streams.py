@@ -89,7 +89,7 @@ def stream(
         ),
         redirects=tuple(redirects),
         head=head,
-        reads=Reads(at_ns=reads, wire_bytes=sizes, body_bytes=list(sizes)),
+        reads=Reads(at_ns=reads, wire_bytes=sizes, body_bytes=list(sizes), mid_event=[False] * len(reads)),
         events=Events(
             at_ns=at,
             read=[reads.index(t) if t in reads else 0 for t in at],

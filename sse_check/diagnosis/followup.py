@@ -1,0 +1,63 @@
+"""What would decide: the follow-ups that a run asks for, one factor changed in each.
+
+A healthy stream asks for none.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sse_check.diagnosis.cutting import broke_off
+from sse_check.diagnosis.holding import held_back, late_head
+from sse_check.diagnosis.opening import in_trouble, replay
+from sse_check.diagnosis.shape import cut_in_silence
+from sse_check.metrics import StreamMetrics
+from sse_check.recording import Factor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowUp:
+    """Ask a probe's stream again, so many times one after the other, with one factor changed."""
+
+    probe: str
+    factor: Factor
+    times: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Question:
+    factor: Factor
+    times: int
+    when: Callable[[StreamMetrics, tuple[StreamMetrics, ...]], bool]
+
+
+_QUESTIONS: Final = (
+    # Does it stream without compression?
+    _Question(factor="identity", times=1, when=lambda m, _: held_back(m) is not None),
+    # Does one work by itself? Then it is their number. Twice, as places are given back only after a while.
+    _Question(factor="alone", times=2, when=lambda m, peers: len(peers) > 1 and in_trouble(m, peers)),
+    # A late head: a cold start, or always? Old events: the same ones again?
+    _Question(factor="again", times=1, when=lambda m, _: late_head(m) or replay(m) is not None),
+    # Cut: after the same silence?
+    _Question(factor="again", times=1, when=lambda m, _: broke_off(m) and cut_in_silence(m)),
+    # Cut: at the same age? Two cuts at one age may be chance, three are not.
+    _Question(factor="again", times=2, when=lambda m, _: broke_off(m) and not cut_in_silence(m)),
+    # Does it come from the application like that?
+    _Question(
+        factor="direct",
+        times=1,
+        when=lambda m, _: m.probe.compare is not None and (held_back(m) is not None or broke_off(m) or late_head(m)),
+    ),
+)
+
+
+def follow_ups(metrics: Sequence[StreamMetrics]) -> tuple[FollowUp, ...]:
+    """The follow-ups that would decide what a run left open, each probe and factor once."""
+    asked: dict[tuple[str, Factor], int] = {}
+    for m in metrics:
+        peers = tuple(p for p in metrics if p.stream.probe == m.stream.probe)
+        for question in _QUESTIONS:
+            if question.when(m, peers):
+                key = (m.stream.probe, question.factor)
+                asked[key] = max(asked.get(key, 0), question.times)
+    return tuple(FollowUp(probe=probe, factor=factor, times=times) for (probe, factor), times in asked.items())

@@ -1,0 +1,54 @@
+"""What rules see and what they say: the values that the families of rules share."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from sse_check.diagnosis.finding import Confidence, Severity
+from sse_check.metrics import StreamMetrics
+from sse_check.recording import Factor
+from sse_check.scenario import Criteria
+
+Figures = dict[str, float | int | str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """One stream as a rule sees it: its figures, and what there is to compare them with.
+
+    `peers` are the streams that were opened together with it, itself among them. `twins` are the follow-ups of its
+    probe, by the factor that was changed. `idle_limit` is the smallest documented limit of the hops it came through.
+    """
+
+    m: StreamMetrics
+    criteria: Criteria
+    peers: tuple[StreamMetrics, ...] = ()
+    twins: Mapping[Factor, tuple[StreamMetrics, ...]] = field(default_factory=dict)
+    idle_limit: float | None = None
+
+    def twin(self, factor: Factor) -> StreamMetrics | None:
+        """The first follow-up with this factor."""
+        return next(iter(self.twins.get(factor, ())), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sign:
+    """What a rule saw in one stream."""
+
+    message: str
+    evidence: Figures
+    confidence: Confidence = "certain"
+    severity: Severity | None = None  # where it is not the rule's own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One fault code, how bad it is, and how it is recognised.
+
+    `ends`: nothing after it can be judged. `explains`: consequences that are not reported beside it.
+    """
+
+    code: str
+    severity: Severity
+    sign: Callable[[View], Sign | None]
+    ends: bool = False
+    explains: frozenset[str] = frozenset()
