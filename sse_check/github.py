@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TextIO
 
+from sse_check.errors import UsageError
 from sse_check.escape import command_data, command_property
 from sse_check.report import Result
 from sse_check.scenario import Mistake
@@ -25,10 +26,6 @@ SUMMARY_BYTES: Final = 1024 * 1024
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 Level = Literal["error", "warning", "notice"]
-
-
-class InputError(Exception):
-    """An input of the action is wrong; the message says which, what is wrong and what would be right."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,21 +53,21 @@ def read_secrets(environ: Mapping[str, str]) -> dict[str, str]:
 def read_inputs(environ: Mapping[str, str]) -> Inputs:
     """The inputs as the runner hands them over: `INPUT_` and the name in upper case, its hyphens kept.
 
-    Raises InputError where one is wrong.
+    Raises UsageError where one is wrong.
     """
     workspace = Path(environ.get("GITHUB_WORKSPACE") or ".").resolve()
     fail_on = _input(environ, "fail-on") or "not-viable"
     if fail_on not in ("not-viable", "inconclusive", "never"):
-        raise InputError(f'fail-on: "{fail_on}" is not known. Write not-viable, inconclusive or never.')
+        raise UsageError(f'fail-on: "{fail_on}" is not known. Write not-viable, inconclusive or never.')
     containers = (_input(environ, "containers") or "false").lower()
     if containers not in ("true", "false"):
-        raise InputError(f'containers: "{containers}" is not known. Write true or false.')
+        raise UsageError(f'containers: "{containers}" is not known. Write true or false.')
     if containers == "true":
-        raise InputError(
+        raise UsageError(
             "containers: this version starts no containers. Start the service in the workflow (services:), and leave the input out."
         )
     if _input(environ, "baseline"):
-        raise InputError("baseline: this version does not compare with an earlier report. Leave the input out.")
+        raise UsageError("baseline: this version does not compare with an earlier report. Leave the input out.")
     report_dir = _input(environ, "report-dir") or "sse-check-report"
     inside_workspace(workspace, report_dir, "report-dir")
     return Inputs(
@@ -88,10 +85,10 @@ def read_inputs(environ: Mapping[str, str]) -> Inputs:
 
 
 def inside_workspace(workspace: Path, name: str, which: str) -> Path:
-    """The path of an input, links followed. Raises InputError where it leads out of the workspace."""
+    """The path of an input, links followed. Raises UsageError where it leads out of the workspace."""
     path = (workspace / name).resolve()
     if not path.is_relative_to(workspace):
-        raise InputError(f'{which}: "{name}" is outside the workspace. Write a path within the repository.')
+        raise UsageError(f'{which}: "{name}" is outside the workspace. Write a path within the repository.')
     return path
 
 
@@ -114,7 +111,7 @@ def _pairs(which: str, text: str) -> dict[str, str]:
             continue
         name, equals, value = line.partition("=")
         if not equals or _NAME.fullmatch(name.strip()) is None:
-            raise InputError(f"{which}: line {number} is not NAME=value. Write for example API_KEY=…, one a line.")
+            raise UsageError(f"{which}: line {number} is not NAME=value. Write for example API_KEY=…, one a line.")
         pairs[name.strip()] = value.strip()
     return pairs
 

@@ -203,7 +203,7 @@ DELIVERIES: Final[dict[str, Delivery]] = {
     "stalled": _stall,
     "concurrency-limited": _deliver,
     "lost-events": _lose,
-    "resume-broken": _deliver,
+    "resume-broken": _cut_midway,  # and Last-Event-ID is ignored, below
     "no-heartbeat": _stay_silent,
     "slow-first-event": _deliver,
 }

@@ -59,7 +59,9 @@ async def check(
             await session.observe(plan(scenario, hosts=hosts))
             for again in _follow_ups(scenario, session.recording()):
                 probe = next(p for p in scenario.probes if redactor.text(p.name) == again.probe)
-                await session.observe(plan_again(scenario, probe, again.factor, again.times, hosts=hosts))
+                await session.observe(
+                    plan_again(scenario, probe, again.factor, again.times, last_event_id=again.last_event_id, hosts=hosts)
+                )
             recording = session.recording()
         finally:
             session.close()

@@ -25,8 +25,9 @@ FORMAT_VERSION: Final = 1
 _NO_TEXT: Final = frozenset({"version", "method", "deadline_from", "unit"})
 
 Phase = Literal["connect", "stream", "concurrency", "follow-up"]
-# What a follow-up changed: the encoding, the company, nothing (a second time), or the way (past the proxies).
-Factor = Literal["identity", "alone", "again", "direct"]
+# What a follow-up changed: the encoding, the company, nothing (a second time), the way (past the proxies), or where the
+# stream is to go on (Last-Event-ID).
+Factor = Literal["identity", "alone", "again", "direct", "resume"]
 Ended = Literal["until", "eof", "truncated", "reset", "timeout", "error"]
 # Why a stream has no proper end: what the operating system, TLS, HTTP or sse-check's own bounds said.
 Reason = Literal["dns", "tcp", "tls", "proxy", "no-response", "protocol", "decode", "limit", "interrupted", "budget", "policy", "redirects"]

@@ -126,7 +126,7 @@ def plan(scenario: Scenario, *, hosts: tuple[str, ...] | None = None) -> list[li
 
 
 def plan_again(
-    scenario: Scenario, probe: Probe, factor: Factor, times: int, *, hosts: tuple[str, ...] | None = None
+    scenario: Scenario, probe: Probe, factor: Factor, times: int, *, last_event_id: str = "", hosts: tuple[str, ...] | None = None
 ) -> list[list[StreamPlan]]:
     """Follow-ups of a probe: single streams, one after the other, with one factor changed."""
     original = _streams(scenario, probe, "follow-up", tls_context(scenario), hosts)[0]
@@ -134,6 +134,8 @@ def plan_again(
     if factor == "identity":
         kept = tuple((name, value) for name, value in request.headers if name.lower() != "accept-encoding")
         request = replace(request, headers=(*kept, ("Accept-Encoding", "identity")))
+    elif factor == "resume":
+        request = replace(request, headers=(*request.headers, ("Last-Event-ID", last_event_id)))
     elif factor == "direct" and probe.compare is not None:
         request = replace(
             request, url=probe.compare.direct, tls=tls_context(scenario) if probe.compare.direct.startswith("https:") else None

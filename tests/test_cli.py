@@ -58,10 +58,11 @@ def demos(tmp_path_factory) -> dict[str, tuple[subprocess.CompletedProcess[str],
 @pytest.mark.parametrize("code", FAULTS)
 def test_demo_of_a_fault_names_it(demos, code):
     """
-    `demo --fault C` names C first among its findings; an error ends with 1, a warning with 0.
+    `demo --fault C` names C first among its findings (a broken resume after the cut before it); an error ends with 1, a warning with 0.
     """
     done, result = demos[code]
-    assert result["findings"][0]["code"] == code
+    found = list(dict.fromkeys(finding["code"] for finding in result["findings"]))
+    assert found[: 2 if code == "resume-broken" else 1] == (["truncated", code] if code == "resume-broken" else [code])
     warning = code in ("redirected", "no-heartbeat")
     assert done.returncode == (0 if warning else 1)
     assert result["streaming_enabled"] is warning

@@ -310,6 +310,18 @@ COMPARED = (
         plan={"streams": 4},
         codes=("concurrency-limited",),
     ),
+    Case(
+        name="a reconnect that begins again",
+        observed=stream(every(0.2, 6), ids=list("123456"), ended="truncated"),
+        beside=(again(stream(every(0.2, 6), ids=list("123456")), "resume"),),
+        codes=("truncated", "resume-broken"),
+    ),
+    Case(
+        name="a reconnect that goes on",
+        observed=stream(every(0.2, 6), ids=list("123456"), ended="truncated"),
+        beside=(again(stream(every(0.2, 3), ids=list("789")), "resume"),),
+        codes=("truncated",),
+    ),
     Case(name="a long silence without a heartbeat", observed=stream([0.1, 20.0, 40.0]), codes=("no-heartbeat",)),
     Case(
         name="a heartbeat that does not come",

@@ -51,6 +51,9 @@ CURES: Final[dict[str, tuple[Fix, ...]]] = {
         Fix(where="application", text="Send `Cache-Control: no-store` with the stream (a cache may keep a response that says nothing).", source="https://www.rfc-editor.org/rfc/rfc9111.html#name-no-store-2"),
         Fix(where="cache", text="Pass `text/event-stream` by; do not ignore the origin's Cache-Control there.", source="https://www.rfc-editor.org/rfc/rfc9111.html#name-storing-responses-in-caches"),
     ),
+    "resume-broken": (
+        Fix(where="application", text="Keep events for a while, and begin after the one that `Last-Event-ID` names; behind several instances keep them where all can read them.", source=f"{_SSE}#the-last-event-id-header"),
+    ),
     "no-heartbeat": (
         Fix(where="application", text="Send a comment line (`: heartbeat`) every 15 s.", source=f"{_SSE}#authoring-notes"),
     ),

@@ -223,6 +223,30 @@ def _counters(m: StreamMetrics) -> list[tuple[str, list[int]]]:
     return counters
 
 
+def resume_broken(v: View) -> Sign | None:
+    """After a cut, a reconnect with Last-Event-ID does not go on where the stream was."""
+    resumed = v.twin("resume")
+    if resumed is None or not broke_off(v.m):
+        return None
+    before, after = _numeric_ids(v.m), _numeric_ids(resumed)
+    if not before or not after or after[0] == before[-1] + 1:
+        return None
+    what = f"{after[0] - before[-1] - 1} events were lost" if after[0] > before[-1] else f"{before[-1] - after[0] + 1} events were repeated"
+    return Sign(
+        message=f"After the cut a reconnect with `Last-Event-ID: {before[-1]}` was answered from event {after[0]} on: {what}.",
+        evidence={"last_event_id": before[-1], "went_on_with": after[0]},
+    )
+
+
+def _numeric_ids(m: StreamMetrics) -> list[int]:
+    """The event IDs as numbers, each once; none where one is no number, or they do not count by one."""
+    ids = [text for text in m.stream.events.id if text]
+    if not all(text.isascii() and text.isdigit() and len(text) < 19 for text in ids):
+        return []
+    numbers = list(dict.fromkeys(int(text) for text in ids))
+    return numbers if all(later - earlier == 1 for earlier, later in pairwise(numbers)) else []
+
+
 def no_heartbeat(v: View) -> Sign | None:
     """The stream can stay silent for longer than the proxy in front allows: a warning, before it is cut."""
     m = v.m

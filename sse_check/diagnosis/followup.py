@@ -17,11 +17,15 @@ from sse_check.recording import Factor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FollowUp:
-    """Ask a probe's stream again, so many times one after the other, with one factor changed."""
+    """Ask a probe's stream again, so many times one after the other, with one factor changed.
+
+    `last_event_id` is what a reconnect sends; empty for every other factor.
+    """
 
     probe: str
     factor: Factor
     times: int
+    last_event_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +46,8 @@ _QUESTIONS: Final = (
     _Question(factor="again", times=1, when=lambda m, _: broke_off(m) and cut_in_silence(m)),
     # Cut: at the same age? Two cuts at one age may be chance, three are not.
     _Question(factor="again", times=2, when=lambda m, _: broke_off(m) and not cut_in_silence(m)),
+    # Cut: does it go on where it was, as an EventSource would ask?
+    _Question(factor="resume", times=1, when=lambda m, _: broke_off(m) and bool(m.stream.last_event_id) and m.stream.method == "GET"),
     # Does it come from the application like that?
     _Question(
         factor="direct",
@@ -53,11 +59,13 @@ _QUESTIONS: Final = (
 
 def follow_ups(metrics: Sequence[StreamMetrics]) -> tuple[FollowUp, ...]:
     """The follow-ups that would decide what a run left open, each probe and factor once."""
-    asked: dict[tuple[str, Factor], int] = {}
+    asked: dict[tuple[str, Factor], FollowUp] = {}
     for m in metrics:
         peers = tuple(p for p in metrics if p.stream.probe == m.stream.probe)
         for question in _QUESTIONS:
             if question.when(m, peers):
                 key = (m.stream.probe, question.factor)
-                asked[key] = max(asked.get(key, 0), question.times)
-    return tuple(FollowUp(probe=probe, factor=factor, times=times) for (probe, factor), times in asked.items())
+                last = m.stream.last_event_id if question.factor == "resume" else ""
+                if key not in asked or asked[key].times < question.times:
+                    asked[key] = FollowUp(probe=m.stream.probe, factor=question.factor, times=question.times, last_event_id=last)
+    return tuple(asked.values())

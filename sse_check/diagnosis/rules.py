@@ -14,7 +14,15 @@ How it is read:
 
 from typing import Final
 
-from sse_check.diagnosis.cutting import duration_limit, idle_timeout, lost_events, no_heartbeat, stalled, truncated
+from sse_check.diagnosis.cutting import (
+    duration_limit,
+    idle_timeout,
+    lost_events,
+    no_heartbeat,
+    resume_broken,
+    stalled,
+    truncated,
+)
 from sse_check.diagnosis.holding import (
     buffered_block,
     buffered_full,
@@ -47,6 +55,7 @@ RULES: Final = (
     Rule(code="truncated", severity="error", sign=truncated),
     Rule(code="stalled", severity="error", sign=stalled, explains=frozenset({"no-heartbeat"})),
     Rule(code="slow-first-event", severity="error", sign=slow_first_event),
+    Rule(code="resume-broken", severity="error", sign=resume_broken),
     Rule(code="lost-events", severity="error", sign=lost_events),
     Rule(code="redirected", severity="warning", sign=redirected),
     Rule(code="no-heartbeat", severity="warning", sign=no_heartbeat),

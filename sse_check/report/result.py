@@ -249,6 +249,7 @@ FACTORS: Final = {
     "alone": "one by itself",
     "again": "nothing, a second time",
     "direct": "directly, past the proxies",
+    "resume": "goes on after the last event",
 }
 
 ENDINGS: Final = {

@@ -2,6 +2,7 @@
 
 from sse_check.scenario.load import Mistake, ScenarioError, Variables, load, variables_in
 from sse_check.scenario.model import (
+    DEFAULT_CONCURRENT_STREAMS,
     BatchFallback,
     Compare,
     Criteria,
@@ -22,6 +23,7 @@ from sse_check.scenario.model import (
 from sse_check.scenario.values import check_url
 
 __all__ = [
+    "DEFAULT_CONCURRENT_STREAMS",
     "BatchFallback",
     "Compare",
     "Criteria",

@@ -1,0 +1,242 @@
+"""What the arguments mean: the parser of the command line, and the scenarios that files and arguments describe."""
+
+import argparse
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from sse_check import __version__
+from sse_check.errors import UsageError
+from sse_check.scenario import (
+    DEFAULT_CONCURRENT_STREAMS,
+    Criteria,
+    Mistake,
+    Probe,
+    Scenario,
+    ScenarioError,
+    Until,
+    Variables,
+    check_url,
+    load,
+)
+from sse_check.units import parse_duration, parse_percent
+
+FAIL_ON: Final = ("not-viable", "inconclusive", "never")
+
+_MAX_BODY_BYTES: Final = 10 * 1024 * 1024
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of docs and contract."""
+    top = argparse.ArgumentParser(
+        prog="sse-check",
+        description="Do Server-Sent Events really stream through this deployment, and if not, what holds them back and what change cures it?",
+    )
+    top.add_argument("--version", action="version", version=f"sse-check {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="check what a scenario says")
+    run.add_argument("scenario", metavar="SCENARIO.yml", type=Path)
+    _add_variables(run)
+    _add_reporting(run, fail_on=True)
+
+    probe = commands.add_parser("probe", help="check one URL with the default criteria, alone and three streams at once")
+    probe.add_argument("url", metavar="URL")
+    probe.add_argument(
+        "--deadline",
+        metavar="25s",
+        type=_type(parse_duration),
+        default=Criteria().event_deadline,
+        help="every event within, counted from the request",
+    )
+    probe.add_argument(
+        "--success-rate", metavar="90", type=_type(parse_percent), default=Criteria().success_rate, help="percentage of events on time"
+    )
+    probe.add_argument("-H", "--header", metavar="'Name: value'", action="append", default=[], dest="headers")
+    probe.add_argument("--method", metavar="M", help="GET, or POST where there is data")
+    probe.add_argument("--data", metavar="@FILE", help="the request's body: text, or @ and a file")
+    probe.add_argument(
+        "--streams", metavar="N", type=_type(_count), help="streams at once, beside one alone; 1: only the one alone (default 3)"
+    )
+    probe.add_argument("--events", metavar="N", type=_type(_count), help="a stream has shown enough after so many events")
+    probe.add_argument("--duration", metavar="30s", type=_type(parse_duration), help="or after so long (default: the deadline)")
+    _add_reporting(probe, fail_on=True)
+
+    judge = commands.add_parser("judge", help="judge again what was recorded, without network")
+    judge.add_argument("recordings", metavar="RECORDING", nargs="+", type=Path)
+    judge.add_argument(
+        "--scenario", metavar="SCENARIO.yml", type=Path, help="judge by this scenario's criteria and hints instead of the recorded ones"
+    )
+    _add_variables(judge)
+    _add_reporting(judge, fail_on=True)
+
+    validate = commands.add_parser("validate", help="every mistake of a scenario, with file:line:column")
+    validate.add_argument("scenario", metavar="SCENARIO.yml", type=Path)
+    _add_variables(validate)
+
+    commands.add_parser("schema", help="the scenario's JSON Schema")
+
+    demo = commands.add_parser("demo", help="the whole check against the embedded server")
+    demo.add_argument("--fault", metavar="CODE", help="let the server show this fault")
+    _add_reporting(demo, fail_on=False)
+
+    serve = commands.add_parser("serve", help="the embedded server alone: a reference SSE endpoint with faults on demand")
+    serve.add_argument("--host", default="127.0.0.1")
+    serve.add_argument("--port", metavar="P", type=_type(_port), default=8080)
+    return top
+
+
+def _add_variables(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--var", metavar="K=V", action="append", default=[], dest="variables", help="a variable of the scenario")
+    parser.add_argument(
+        "--secret-env", metavar="NAME", action="append", default=[], dest="secret_env", help="a secret variable, taken from the environment"
+    )
+
+
+def _add_reporting(parser: argparse.ArgumentParser, *, fail_on: bool) -> None:
+    parser.add_argument("--report-dir", metavar="DIR", type=Path, help="where the reports go")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="what stdout carries")
+    if fail_on:
+        parser.add_argument(
+            "--fail-on",
+            choices=FAIL_ON,
+            help="which verdicts end with a status other than 0 (default: 1 for not-viable, 3 for inconclusive)",
+        )
+
+
+def _type(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """A parser of ours as argparse wants it: its message kept, whatever the function is called."""
+
+    def read(text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return read
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,6}", text) or int(text) < 1:
+        raise ValueError(f'"{text}" is no count. Write a whole number from 1 to 999999.')
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", text) or int(text) > 65535:
+        raise ValueError(f'"{text}" is no port. Write a number from 0 (any free one) to 65535.')
+    return int(text)
+
+
+def variables_of(args: argparse.Namespace) -> Variables:
+    """The variables that --var and --secret-env hand over. Raises UsageError."""
+    values: dict[str, str] = {}
+    for pair in args.variables:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise UsageError(f'--var: "{name}" is not K=V. Write --var BASE_URL=https://app.example.test.')
+        values[name] = value
+    for name in args.secret_env:
+        if name not in os.environ:
+            raise UsageError(f"--secret-env: the environment has no {name}. Export it, or leave the option out.")
+        values[name] = os.environ[name]
+    return Variables(values=values, secrets=frozenset(args.secret_env))
+
+
+def load_file(path: Path, variables: Variables) -> tuple[Scenario, Variables]:
+    """Read a scenario file; files that it names are found beside it. Raises ScenarioError, also where it cannot be read."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        mistake = Mistake(
+            file=str(path),
+            line=1,
+            column=1,
+            path="",
+            wrong=f"the scenario cannot be read: {error.strerror}.",
+            right="Name a YAML file, as examples/quickstart.yml is one.",
+        )
+        raise ScenarioError([mistake]) from None
+
+    def unreadable(name: str) -> str | None:
+        try:
+            (path.parent / name).read_bytes()
+        except OSError as error:
+            return error.strerror
+        return None
+
+    scenario = load(raw, file=str(path), variables=variables, readable=unreadable)
+    if scenario.target.tls.ca is not None:
+        tls = msgspec.structs.replace(scenario.target.tls, ca=str(path.parent / scenario.target.tls.ca))
+        scenario = msgspec.structs.replace(scenario, target=msgspec.structs.replace(scenario.target, tls=tls))
+    return scenario, variables
+
+
+def probe_scenario(args: argparse.Namespace) -> Scenario:
+    """One URL with the founding criteria: one stream alone, then three at once."""
+    try:
+        headers = dict(_header(text) for text in args.headers)
+        body = _body(args.data)
+    except OSError as error:
+        raise UsageError(f"--data: {error.filename} cannot be read: {error.strerror}.") from None
+    return url_scenario(
+        args.url,
+        criteria=Criteria(success_rate=args.success_rate, event_deadline=args.deadline),
+        until=Until(events=args.events, duration=args.duration),
+        method=(args.method or ("POST" if body is not None else "GET")).upper(),
+        headers=headers,
+        body=body,
+        streams=args.streams or DEFAULT_CONCURRENT_STREAMS,
+    )
+
+
+def url_scenario(
+    url: str,
+    *,
+    criteria: Criteria | None = None,
+    until: Until | None = None,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    body: str | None = None,
+    streams: int = DEFAULT_CONCURRENT_STREAMS,
+) -> Scenario:
+    """A scenario for one URL: one stream alone and, if more are wanted, so many at once. Raises UsageError for a bad URL."""
+    try:
+        check_url(url)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    until = until or Until()
+    alone = Probe(name="alone", url=url, method=method, headers=dict(headers or {}), body=body, until=until)
+    together = Probe(
+        name=f"{streams} at once", url=url, method=method, headers=dict(headers or {}), body=body, until=until, streams=streams
+    )
+    return Scenario(
+        version=1,
+        name=urlsplit(url).hostname or "sse-check",
+        criteria=criteria or Criteria(),
+        probes=(alone, together) if streams > 1 else (alone,),
+    )
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) is None or re.search(r"[\r\n\0]", value):
+        raise UsageError(f"-H: \"{name}\" is no header. Write 'Name: value'.")
+    return name, value.strip()
+
+
+def _body(data: str | None) -> str | None:
+    if data is None or not data.startswith("@"):
+        return data
+    path = Path(data[1:])
+    if path.stat().st_size > _MAX_BODY_BYTES:
+        raise UsageError(f"--data: {path} has more than 10 MiB. Send a smaller body.")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(f"--data: {path} is not UTF-8 text. Only text can be sent.") from None
