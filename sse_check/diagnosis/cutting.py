@@ -107,6 +107,14 @@ def truncated(v: View) -> Sign | None:
             evidence=figures,
             confidence="likely",
         )
+    due = m.probe.expect.events or 0
+    too_few = 100 * m.total < v.criteria.success_rate * due  # the criteria allow that some are missing
+    if stream.ended == "eof" and m.total and too_few and lost_events(v) is None:
+        return Sign(
+            message=f"The response ended after {m.total} of {due} expected events, without a gap among those that came.",
+            evidence={**figures, "expected": due},
+            confidence="likely",
+        )
     return None
 
 

@@ -22,6 +22,8 @@ APART_S: Final = 0.04
 HELD_S: Final = 0.45
 # A buffer that counts bytes lets go equal amounts, a timer at equal intervals: relative spread below this.
 EVEN: Final = 0.2
+# A connection that is cut after less silence was not cut for it: idle timeouts are a second and more, minus a tick.
+LONG_SILENCE_S: Final = 0.7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,4 +145,4 @@ def by_bytes(d: Delivery) -> bool:
 
 def cut_in_silence(m: StreamMetrics) -> bool:
     """Whether a stream that broke off had been silent for longer than was usual for it."""
-    return m.silence >= 1.0 and m.silence >= 2.5 * m.pause
+    return m.silence >= LONG_SILENCE_S and m.silence >= 2.5 * m.pause
