@@ -193,12 +193,18 @@ def outputs(result: Result | None, report_dir: str) -> dict[str, str]:
         "codes": ",".join(dict.fromkeys(f.code for f in result.findings)) if result else "",
         "first_event_time": "" if first is None else f"{first:g}",
         "concurrent_success": (result.summary.concurrent_success or "") if result else "",
-        "idle_timeout": "",
-        "max_duration": "",
+        "idle_timeout": _measured(result, "idle-timeout", "idle_timeout"),
+        "max_duration": _measured(result, "duration-limit", "max_duration"),
         "fallback": worked,
         "report": f"{report_dir}/report.json" if result else "",
         "report-dir": report_dir,
     }
+
+
+def _measured(result: Result | None, code: str, figure: str) -> str:
+    """A limit in seconds, from the first finding that measured it; empty where none did."""
+    found = [f.evidence[figure] for f in result.findings if f.code == code and figure in f.evidence] if result else []
+    return f"{found[0]:g}" if found and not isinstance(found[0], str) else ""
 
 
 def write_outputs(file: Path | None, values: Mapping[str, str]) -> None:

@@ -114,6 +114,16 @@ def test_a_fault_shuts_the_gate_and_is_annotated(step, server):
     assert summary == (step.workspace / "sse-check-report/summary.md").read_text() + "\n"
 
 
+def test_a_measured_limit_is_an_output(step, server):
+    """
+    The seconds after which a silent stream was cut are an output of their own.
+    """
+    step.run(url=f"{server}/events?count=10&every=100ms&fault=idle-timeout&after=1s")
+    assert step.outputs["codes"].split(",")[0] == "idle-timeout"
+    assert float(step.outputs["idle_timeout"]) == pytest.approx(1.0, abs=0.3)
+    assert step.outputs["max_duration"] == ""
+
+
 def test_never_failing_still_tells(step, server):
     """
     With `fail-on: never` the step succeeds and the outputs say not viable.
