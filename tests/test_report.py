@@ -222,6 +222,19 @@ def cases(value: Recording) -> list[tuple[str, str, str]]:
     return [(c.get("classname", ""), c.get("name", ""), outcome[tuple(child.tag for child in c)]) for c in root.iter("testcase")]
 
 
+def test_each_cure_is_a_line_of_its_own_and_each_table_stands_apart():
+    """
+    What to change is a list with one change a line, and a blank line stands before every table and heading, or GitHub shows neither.
+    """
+    lines = summary_markdown(result_of(BAD)).split("\n")
+    fixes = [line for line in lines if line.startswith("- **")]
+    starts = [number for number, line in enumerate(lines) if line.startswith(("#", "| ---"))]
+
+    assert all(line.count("- **") == 1 and line.endswith(")") for line in fixes)
+    assert len(fixes) > 1
+    assert [lines[n - (2 if lines[n].startswith("|") else 1)] for n in starts if n] == [""] * len([n for n in starts if n])
+
+
 def test_junit_has_a_case_for_each_probe_and_criterion():
     """
     The verdict comes first; a failed criterion is a failure, a fault is one of its own, and the rest passes.

@@ -23,7 +23,7 @@ def summary_markdown(result: Result) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    jinja.filters.update(code=code, prose=prose, duration=_duration, mark=_mark, limit=_limit)
+    jinja.filters.update(code=code, prose=prose, duration=_duration, mark=_mark, limit=_limit, source=_source)
     template = jinja.get_template("summary.md.j2")
     # The worst first: what is cut off at the end must be the good news.
     criteria = sorted(result.criteria, key=lambda c: (c.passed is not False, c.passed is not None))
@@ -47,6 +47,11 @@ def _limit(seconds: float | str | None) -> str:
     if seconds is None:
         return "none"
     return seconds if isinstance(seconds, str) else format_duration(seconds)
+
+
+def _source(source: str, text: str) -> str:
+    """A source of ours: a link if it is one, else what it says (`measured with nginx 1.22`)."""
+    return f"[{text}]({source})" if source.startswith("https://") else prose(source)
 
 
 def _mark(passed: bool | None) -> str:
