@@ -12,7 +12,7 @@ demo: .venv/.runtime  ## the whole check against the embedded server
 test: .venv/.dev  ## every test that needs Python only
 	$(BIN)/python -m pytest -m "not lab"
 
-lab: .venv/.dev  ## the tests against real proxies; nginx must be installed (.ci/run does it)
+lab: .venv/.dev  ## the tests against real proxies, which .ci/install-lab installs; prints the confusion matrix
 	$(BIN)/python -m pytest -m lab
 
 check: .venv/.dev  ## formatting, lint, types, and the walls between the modules

@@ -16,6 +16,7 @@ _DEMO_QUERY: Final = {
     "buffered-time": "&flush=600ms",
     "duration-limit": "&after=1s",
     "no-heartbeat": "&after=4s",
+    "one-behind": "&every=500ms",  # faster, it cannot be told from Nagle's algorithm
 }
 
 

@@ -23,8 +23,22 @@ PUNT_BATCH: Final = "PUNT to batch API"
 BLOCKED: Final = "BLOCKED: no fallback works"
 MEASURE_AGAIN: Final = "MEASURE AGAIN"
 
-# Faults that no lateness of the measuring machine can feign.
-_NOISE_PROOF: Final = frozenset({"refused", "http-error", "not-sse"})
+# Faults that no lateness of the measuring machine can feign: what was answered, what was cut, what was numbered.
+_NOISE_PROOF: Final = frozenset(
+    {
+        "refused",
+        "http-error",
+        "not-sse",
+        "concurrency-limited",
+        "truncated",
+        "idle-timeout",
+        "duration-limit",
+        "lost-events",
+        "resume-broken",
+    }
+)
+# What was late by so many times the machine's longest freeze was not late because of it.
+_WELL_ABOVE: Final = 4.0
 
 
 class CriterionResult(Struct, frozen=True, kw_only=True):
@@ -209,7 +223,8 @@ def _verdict(
     if noise and not proven:
         return "inconclusive", (*(f.message for f in noise), *(f.message for f in errors))
     frozen = recording.environment.loop_lag_max
-    if (errors or missed) and not proven and frozen > noise_limit(scenario.criteria):
+    well_above = any(_lateness(f) > _WELL_ABOVE * frozen for f in errors)
+    if (errors or missed) and not (proven or well_above) and frozen > noise_limit(scenario.criteria):
         # Too rare for a percentile, but one freeze delays all that comes meanwhile, and then hands it over at once.
         reason = f"The measuring machine stood still for {format_duration(frozen)}: what looks late or held back may have been the machine."
         return "inconclusive", (reason, *(f.message for f in errors))
@@ -225,6 +240,12 @@ def _verdict(
     if unasked:
         return "inconclusive", (f"Not observed: {', '.join(map(quoted, unasked))}.",)
     return "viable", ("Every criterion is met and no streaming fault was found.",)
+
+
+def _lateness(finding: Finding) -> float:
+    """The seconds by which something was late, as a finding's evidence gives them; 0 where it is not about that."""
+    figures = (finding.evidence.get(name, 0.0) for name in ("held_back_most", "head"))
+    return max(figure for figure in figures if not isinstance(figure, str))
 
 
 def _recommendation(verdict: Verdict, fallbacks: Sequence[FallbackRecording], scenario: Scenario) -> str:

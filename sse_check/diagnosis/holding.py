@@ -43,9 +43,11 @@ def held_back(m: StreamMetrics) -> tuple[Kind, Delivery] | None:
     at_once = arrived_span <= d.sent_span * BUNCHED_SHARE
     if at_once and d.sent_span >= MIN_SPAN_S and m.first_event >= d.sent_span * HELD_SHARE and m.ended - m.last_event <= END_BEHIND_S:
         return "buffered-full", d
+    if d.held < HELD_S:
+        return None
     if one_behind(d):
         return "one-behind", d
-    if d.held < HELD_S or not d.bunches:
+    if not d.bunches:
         return None
     bunched = sum(len(r.events) for r in d.bunches)
     filled_once = 0 in d.bunches[0].events and len(d.bunches[0].events) > MIN_EVENTS

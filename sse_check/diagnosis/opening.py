@@ -165,8 +165,8 @@ def concurrency_limited(v: View) -> Sign | None:
 
 
 def works(m: StreamMetrics) -> bool:
-    """Whether a stream was opened and brought something."""
-    return m.stream.head is not None and m.stream.head.status == 200 and bool(m.total or m.stream.comments_ns)
+    """Whether a stream was opened; that nothing was to be told on it meanwhile is no trouble."""
+    return m.stream.head is not None and m.stream.head.status == 200
 
 
 def in_trouble(m: StreamMetrics, peers: tuple[StreamMetrics, ...]) -> bool:
@@ -183,6 +183,6 @@ def _trouble(m: StreamMetrics) -> str:
         return f"status {head.status}"
     if m.stream.reason is not None:
         return f"no answer ({quoted(m.stream.error or m.stream.reason)})"
-    if works(m) and m.connection is not None:
+    if m.connection is not None:
         return f"answered only after {format_duration(m.connection)}"
     return f"nothing in {format_duration(m.ended)}"

@@ -40,7 +40,7 @@ class Release:
 class Delivery:
     """How a stream's events were delivered, beside when they were sent.
 
-    `bunches` are the releases that held events which were sent apart. `stamped` says whether the sending is known from
+    `bunches` are the releases of events which were sent apart and held. `stamped` says whether the sending is known from
     the server's stamps, or only from the cadence that the scenario expects.
     """
 
@@ -70,10 +70,11 @@ def delivery(m: StreamMetrics) -> Delivery | None:
         stamps = Stamps(field="expect.every", resolution=0.0, sent=sent, arrived=arrived)
     if stamps is None or len(stamps.sent) < 2:
         return None
-    sent_of = dict(zip(_stamped_events(m, stamps), stamps.sent, strict=False))
+    delays = stamps.delays()
+    known = {number: pair for number, *pair in zip(_stamped_events(m, stamps), stamps.sent, delays, strict=False)}
     groups = releases(m)
-    bunches = tuple(r for r in groups if _apart([sent_of[n] for n in r.events if n in sent_of]))
-    return Delivery(sent=stamps.sent, delays=stamps.delays(), releases=groups, bunches=bunches, stamped=stamped)
+    bunches = tuple(r for r in groups if _is_bunch([known[n] for n in r.events if n in known]))
+    return Delivery(sent=stamps.sent, delays=delays, releases=groups, bunches=bunches, stamped=stamped)
 
 
 def _stamped_events(m: StreamMetrics, stamps: Stamps) -> list[int]:
@@ -86,8 +87,10 @@ def _stamped_events(m: StreamMetrics, stamps: Stamps) -> list[int]:
     return numbers
 
 
-def _apart(sent: Sequence[float]) -> bool:
-    return len(sent) > 1 and max(sent) - min(sent) > APART_S
+def _is_bunch(events: Sequence[Sequence[float]]) -> bool:
+    """Whether events of one release, as (sent, delay), were sent apart and held for longer than TCP alone holds them."""
+    sent = [moment for moment, _ in events]
+    return len(sent) > 1 and max(sent) - min(sent) > APART_S and max(delay for _, delay in events) >= HELD_S / 2
 
 
 def releases(m: StreamMetrics) -> tuple[Release, ...]:

@@ -1,0 +1,94 @@
+"""Puts a case on its feet - origin, proxy - and lets sse-check look at it."""
+
+import json
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.lab.cases import Case
+from tests.lab.proxies import dead_origin, quiet_origin, running
+from tests.support.process import sse_check
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What sse-check said of a deployment when it ran, and when it judged its own recording again."""
+
+    status: int
+    report: dict[str, Any]
+    judged_status: int
+    judged_report: dict[str, Any]
+    stderr: str
+
+    @property
+    def account(self) -> str:
+        """For the reader of a failed test: the findings, and all that sse-check wrote."""
+        return f"{json.dumps(self.report['findings'], indent=1)}\n{self.stderr}"
+
+    @property
+    def errors(self) -> list[str]:
+        """The codes that fail the verdict, in their order."""
+        return [finding["code"] for finding in self.report["findings"] if finding["severity"] == "error"]
+
+    @property
+    def warnings(self) -> list[str]:
+        """The codes that do not."""
+        return [finding["code"] for finding in self.report["findings"] if finding["severity"] == "warning"]
+
+    @property
+    def said(self) -> str:
+        """One word for the matrix: the first error's code, else a redirect's warning, else what the verdict comes to."""
+        if self.errors:
+            return str(self.errors[0])
+        if "redirected" in self.warnings:
+            return "redirected"
+        return "healthy" if self.report["verdict"] == "viable" else str(self.report["verdict"])
+
+
+@contextmanager
+def deployed(case: Case, embedded: str) -> Iterator[str]:
+    """The case's proxy in front of its origin while the context lasts; gives the base URL that a user would ask."""
+    with ExitStack() as stack:
+        if case.proxy is None:
+            yield f"http://{stack.enter_context(dead_origin())}"
+            return
+        match case.origin:
+            case "quiet":
+                origin = stack.enter_context(quiet_origin())
+            case "dead":
+                origin = stack.enter_context(dead_origin())
+            case _:
+                origin = embedded.removeprefix("http://")
+        base = stack.enter_context(running(case.proxy, case.config, origin))
+        if case.primed:
+            with urllib.request.urlopen(base + case.stream, timeout=30) as response:
+                response.read()
+        yield base
+
+
+def observe(case: Case, embedded: str, directory: Path) -> Outcome:
+    """`sse-check run` on the case, and `judge` on its recording."""
+    directory.mkdir()
+    scenario = directory / "scenario.yml"
+    with deployed(case, embedded) as base:
+        scenario.write_text(json.dumps(case.scenario(base)))  # JSON is YAML
+        ran = sse_check("run", scenario, "--report-dir", directory / "run")
+    judged = sse_check("judge", directory / "run/recording.ndjson", "--report-dir", directory / "judge")
+    return Outcome(
+        status=ran.returncode,
+        report=_report(ran, directory / "run"),
+        judged_status=judged.returncode,
+        judged_report=_report(judged, directory / "judge"),
+        stderr=ran.stderr + judged.stderr,
+    )
+
+
+def _report(done: "subprocess.CompletedProcess[str]", directory: Path) -> dict[str, Any]:
+    path = directory / "report.json"
+    assert path.exists(), done.stderr
+    report: dict[str, Any] = json.loads(path.read_text())
+    return report
