@@ -10,8 +10,8 @@ How it works, and why:
   read); the LF that may follow it is dropped when it comes.
 * UTF-8 is decoded a block or a line at a time. CR and LF never occur inside a multi-byte sequence, so this gives what
   decoding the whole stream would give, replacement characters included.
-* Whole blocks (up to a blank line) take the fast path; only the unfinished tail of a read is kept, as the parts of one line, so
-  that a long line in many small reads costs linear time.
+* Whole blocks (up to a blank line) take the fast path; only the unfinished tail of a read is kept, and grows in place, so that
+  a long line in many small reads costs linear time.
 * Sizes are bounded. A line or an event over its limit is discarded as it arrives and counted in `oversized`: a server
   that never ends its line cannot fill the memory of the one who measures it.
 """
@@ -22,8 +22,6 @@ MAX_LINE_BYTES: Final = 4 * 1024 * 1024
 MAX_EVENT_BYTES: Final = 8 * 1024 * 1024
 # The specification sets no bound; one beyond this is no time any more, and int() refuses literals of 4,300 digits.
 MAX_RETRY_MS: Final = 10**15
-
-_MAX_PARTS: Final = 4096
 
 _BOM: Final = b"\xef\xbb\xbf"
 
@@ -59,8 +57,7 @@ class EventStreamParser:
         self._fast_size = min(max_line, max_event)
         self._start: bytes | None = b""  # bytes held until it is known whether a BOM starts the stream
         self._skip_lf = False  # the last read ended in CR; a leading LF belongs to it
-        self._parts: list[bytes] = []  # of the unfinished line
-        self._parts_size = 0
+        self._unfinished = bytearray()  # the beginning of a line whose end has not come
         self._discarding = False  # the unfinished line is over its limit
         # The unfinished block: what the specification calls the buffers.
         self._data: list[str] = []
@@ -73,7 +70,7 @@ class EventStreamParser:
     @property
     def mid_event(self) -> bool:
         """Whether what was fed so far ends inside of an event: a buffer that counts bytes cuts there, a server does not."""
-        return bool(self._parts) or self._in_block or self._discarding
+        return bool(self._unfinished) or self._in_block or self._discarding
 
     def feed(self, data: bytes) -> list[Event]:
         """Take the next bytes of the stream; return the events that they complete, in order.
@@ -113,7 +110,7 @@ class EventStreamParser:
     def _finish_block(self, data: bytes, events: list[Event]) -> bytes:
         """Bring the line and the block that earlier reads began to their end; return what follows them."""
         at = 0
-        while self._parts or self._discarding or self._in_block:
+        while self._unfinished or self._discarding or self._in_block:
             end = data.find(b"\n", at)
             if end < 0:
                 self._keep(data[at:])
@@ -127,9 +124,8 @@ class EventStreamParser:
                     self._discarding = False
                     self._spoil()
                 else:
-                    line = b"".join(self._parts)
-                    self._parts.clear()
-                    self._parts_size = 0
+                    line = bytes(self._unfinished)
+                    self._unfinished.clear()
                     self._line(line, events)
             at = end + 1
         return data[at:]
@@ -138,16 +134,12 @@ class EventStreamParser:
         """Add bytes to the unfinished line, or discard it when it grows beyond the limit."""
         if not part or self._discarding:
             return
-        self._parts_size += len(part)
-        if self._parts_size > self._max_line:
-            self._parts.clear()
-            self._parts_size = 0
+        if len(self._unfinished) + len(part) > self._max_line:
+            self._unfinished.clear()
             self._discarding = True
             self.oversized += 1
         else:
-            self._parts.append(part)
-            if len(self._parts) >= _MAX_PARTS:  # a list of tiny parts costs many times their bytes
-                self._parts = [b"".join(self._parts)]
+            self._unfinished += part
 
     def _spoil(self) -> None:
         """The block has lost a line, so it must not be dispatched as if it were whole."""

@@ -392,14 +392,14 @@ def test_an_endless_event_does_not_fill_the_memory() -> None:
 
 
 def test_a_long_line_in_single_bytes_is_put_together_once() -> None:
-    """An unfinished line is kept in the pieces it came in, so that its time grows with its length and not with the square of it."""
+    """An unfinished line grows in place: its time and its memory grow with its length and not with the number of its pieces."""
     parser = EventStreamParser()
     for byte in pieces(b"data: " + b"x" * 200_000, 1):
         parser.feed(byte)
 
-    assert {len(part) for part in parser._parts} == {1}
+    assert len(parser._unfinished) == 200_006
     assert parser.feed(b"\n\n") == [ev("x" * 200_000)]
-    assert not parser._parts
+    assert not parser._unfinished
 
 
 # --- the conformance corpus, where it is at hand --------------------------------------------------------------------
