@@ -18,6 +18,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from sse_check.redaction import Redactor
 from sse_check.scenario.model import Scenario
+from sse_check.scenario.sense import check_sense
 from sse_check.scenario.values import NOT_IN_A_FIELD_VALUE, TOKEN, assumed, nearest, read
 from sse_check.scenario.yaml_nodes import MAX_DEPTH, YamlProblem, compose
 from sse_check.units import Unreadable
@@ -94,7 +95,7 @@ def load(
     if walk.mistakes:
         raise ScenarioError(walk.mistakes)
     scenario = msgspec.convert(value, Scenario)
-    walk.check_sense(scenario)
+    check_sense(scenario, walk.wrong_at, walk.said)
     ca = scenario.target.tls.ca
     if ca is not None and (why := readable(ca)) is not None:
         walk.wrong_at("target.tls.ca", f'"{ca}" cannot be read: {why}.', "Name a PEM file, relative to the scenario.")
@@ -137,6 +138,10 @@ class _Walk:
             at = re.sub(r"(\.[^.\[\]]*|\[\d+\]|^[^.\[\]]+)$", "", at)
         line, column = self._marks.get(at, (1, 1))
         self._note(path, line, column, wrong, right)
+
+    def said(self, path: str) -> bool:
+        """Whether a value stood at this path."""
+        return path in self._marks
 
     def _note(self, path: str, line: int, column: int, wrong: str, right: str) -> None:
         wrong, right = self._redact(wrong), self._redact(right)
@@ -362,50 +367,6 @@ class _Walk:
         if missing or empty:
             raise _Skip
         return text
-
-    # --- sense ----------------------------------------------------------------------------------------------------
-
-    def check_sense(self, scenario: Scenario) -> None:
-        """What types cannot say: parts that need or exclude each other."""
-        names: dict[str, int] = {}
-        for number, probe in enumerate(scenario.probes):
-            at = f"probes[{number}]"
-            if probe.name in names:
-                self.wrong_at(
-                    f"{at}.name", f'the name "{probe.name}" is taken by probes[{names[probe.name]}].', "Give each probe its own name."
-                )
-            names.setdefault(probe.name, number)
-            if (probe.path is None) == (probe.url is None):
-                wrong = "a probe has a path or a whole url, not both." if probe.path else "the probe has neither path nor url."
-                self.wrong_at(at, wrong, "Write path: /events, or url: https://app.example.test/events.")
-            if probe.path is not None and scenario.target.url is None:
-                self.wrong_at(f"{at}.path", "a path needs the target's url.", "Add target: {url: https://app.example.test}.")
-            if f"{at}.until" in self._marks and all(end is None for end in msgspec.structs.astuple(probe.until)):
-                self.wrong_at(
-                    f"{at}.until", "the end is not said.", 'Write {event: complete}, {events: 20}, {data: "[DONE]"} or {duration: 30s}.'
-                )
-            for name, value in (("timeout", probe.timeout), ("until.duration", probe.until.duration), ("expect.every", probe.expect.every)):
-                if value == 0:
-                    self.wrong_at(f"{at}.{name}", "nothing can happen in no time.", "Write for example 30s.")
-            if probe.timeout is not None and probe.until.duration is not None and probe.timeout < probe.until.duration:
-                self.wrong_at(
-                    f"{at}.timeout",
-                    "sse-check would give up before the planned duration is over.",
-                    "Make timeout longer than until.duration.",
-                )
-        for number, fallback in enumerate(scenario.fallbacks):
-            at = f"fallbacks[{number}]"
-            option = fallback.websocket or fallback.batch
-            if option is None or (fallback.websocket and fallback.batch):
-                self.wrong_at(
-                    at, "a fallback is one of websocket and batch.", "Write - websocket: {path: /ws} or - batch: {path: /result}."
-                )
-            elif (option.path is None) == (option.url is None) or (option.path is not None and scenario.target.url is None):
-                self.wrong_at(at, "a fallback has either a path at the target or a whole url.", "Write for example {path: /ws}.")
-        if scenario.target.health is not None and scenario.target.url is None:
-            self.wrong_at("target.health", "a health path needs the target's url.", "Add url: https://app.example.test.")
-        if scenario.budget == 0:
-            self.wrong_at("budget", "nothing can happen in no time.", "Write for example 10m.")
 
 
 def _shape(node: Node) -> str:

@@ -1,0 +1,47 @@
+"""What types cannot say of a scenario: parts that need or exclude each other, and times in which nothing can happen."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from sse_check.scenario.model import Scenario
+
+
+def check_sense(scenario: Scenario, wrong_at: Callable[[str, str, str], None], said: Callable[[str], bool]) -> None:
+    """Note what makes no sense by `wrong_at(path, what is wrong, what would be right)`.
+
+    `said` tells whether a path stood in the file, or is a default.
+    """
+    names: dict[str, int] = {}
+    for number, probe in enumerate(scenario.probes):
+        at = f"probes[{number}]"
+        if probe.name in names:
+            wrong_at(f"{at}.name", f'the name "{probe.name}" is taken by probes[{names[probe.name]}].', "Give each probe its own name.")
+        names.setdefault(probe.name, number)
+        if (probe.path is None) == (probe.url is None):
+            wrong = "a probe has a path or a whole url, not both." if probe.path else "the probe has neither path nor url."
+            wrong_at(at, wrong, "Write path: /events, or url: https://app.example.test/events.")
+        if probe.path is not None and scenario.target.url is None:
+            wrong_at(f"{at}.path", "a path needs the target's url.", "Add target: {url: https://app.example.test}.")
+        if said(f"{at}.until") and all(end is None for end in msgspec.structs.astuple(probe.until)):
+            wrong_at(f"{at}.until", "the end is not said.", 'Write {event: complete}, {events: 20}, {data: "[DONE]"} or {duration: 30s}.')
+        for name, value in (("timeout", probe.timeout), ("until.duration", probe.until.duration), ("expect.every", probe.expect.every)):
+            if value == 0:
+                wrong_at(f"{at}.{name}", "nothing can happen in no time.", "Write for example 30s.")
+        if probe.timeout is not None and probe.until.duration is not None and probe.timeout < probe.until.duration:
+            wrong_at(
+                f"{at}.timeout",
+                "sse-check would give up before the planned duration is over.",
+                "Make timeout longer than until.duration.",
+            )
+    for number, fallback in enumerate(scenario.fallbacks):
+        at = f"fallbacks[{number}]"
+        option = fallback.websocket or fallback.batch
+        if option is None or (fallback.websocket and fallback.batch):
+            wrong_at(at, "a fallback is one of websocket and batch.", "Write - websocket: {path: /ws} or - batch: {path: /result}.")
+        elif (option.path is None) == (option.url is None) or (option.path is not None and scenario.target.url is None):
+            wrong_at(at, "a fallback has either a path at the target or a whole url.", "Write for example {path: /ws}.")
+    if scenario.target.health is not None and scenario.target.url is None:
+        wrong_at("target.health", "a health path needs the target's url.", "Add url: https://app.example.test.")
+    if scenario.budget == 0:
+        wrong_at("budget", "nothing can happen in no time.", "Write for example 10m.")
