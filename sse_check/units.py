@@ -54,4 +54,4 @@ def format_duration(seconds: float) -> str:
         return f"{float(f'{seconds * 1000:.3g}'):g}ms"
     if abs(seconds) < 120:
         return f"{float(f'{seconds:.3f}' if abs(seconds) < 10 else f'{seconds:.1f}'):g}s"
-    return f"{float(f'{seconds / 60:.1f}'):g}m"
+    return f"{float(f'{seconds / 60:.3g}'):g}m"

@@ -1,10 +1,18 @@
 """What several test modules share."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.support.process import serving
+
+
+# In CI the same examples at every run, so that a build is red for its own change only; elsewhere new ones each time.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 
 @pytest.fixture(scope="session")
