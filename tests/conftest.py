@@ -8,7 +8,6 @@ from hypothesis import settings
 
 from tests.support.process import serving
 
-
 # In CI the same examples at every run, so that a build is red for its own change only; elsewhere new ones each time.
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
