@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import msgspec
-
 from sse_check import __version__
 from sse_check.errors import UsageError
 from sse_check.scenario import (
@@ -22,8 +20,10 @@ from sse_check.scenario import (
     Until,
     Variables,
     check_url,
+    compared,
     load,
 )
+from sse_check.scenario.files import NamedFile, with_files
 from sse_check.units import parse_duration, parse_percent
 
 FAIL_ON: Final = ("not-viable", "inconclusive", "never")
@@ -148,8 +148,11 @@ def variables_of(args: argparse.Namespace) -> Variables:
     return Variables(values=values, secrets=frozenset(args.secret_env))
 
 
-def load_file(path: Path, variables: Variables) -> tuple[Scenario, Variables]:
-    """Read a scenario file; files that it names are found beside it. Raises ScenarioError, also where it cannot be read."""
+def load_file(path: Path, variables: Variables, *, inside: Path | None = None) -> tuple[Scenario, Variables]:
+    """Read a scenario file, and find the files that it names: beside it, else in the working directory.
+
+    Raises ScenarioError, also where one of them cannot be read, or leads out of the directory `inside`.
+    """
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -163,18 +166,39 @@ def load_file(path: Path, variables: Variables) -> tuple[Scenario, Variables]:
         )
         raise ScenarioError([mistake]) from None
 
-    def unreadable(name: str) -> str | None:
-        try:
-            (path.parent / name).read_bytes()
-        except OSError as error:
-            return error.strerror
-        return None
+    found: dict[str, str] = {}
 
-    scenario = load(raw, file=str(path), variables=variables, readable=unreadable)
-    if scenario.target.tls.ca is not None:
-        tls = msgspec.structs.replace(scenario.target.tls, ca=str(path.parent / scenario.target.tls.ca))
-        scenario = msgspec.structs.replace(scenario, target=msgspec.structs.replace(scenario.target, tls=tls))
-    return scenario, variables
+    def unusable(named: NamedFile) -> str | None:
+        reasons = []
+        for candidate in dict.fromkeys((path.parent / named.name, Path(named.name))):
+            why = _unusable(candidate, named, inside)
+            if why is None:
+                found[named.at] = str(candidate)
+                return None
+            reasons.append(why)
+        return reasons[-1]
+
+    scenario = load(raw, file=str(path), variables=variables, unusable=unusable)
+    return compared(with_files(scenario, lambda named: found[named.at])), variables
+
+
+def _unusable(path: Path, named: NamedFile, inside: Path | None) -> str | None:
+    """Why a file that the scenario names cannot be what it must be, or None."""
+    real = path.resolve()
+    if inside is not None and (not real.is_relative_to(inside) or ".git" in real.relative_to(inside).parts):
+        return "it is outside the workspace" if not real.is_relative_to(inside) else "it lies in .git, which may hold credentials"
+    try:
+        if named.kind == "build":
+            if not path.is_dir():
+                return "it is no directory" if path.exists() else "there is no such directory"
+            if not (path / named.dockerfile).is_file():
+                return f"it has no {named.dockerfile}"
+        elif not path.is_dir() or named.kind == "file":
+            with path.open("rb"):
+                pass
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    return None
 
 
 def probe_scenario(args: argparse.Namespace) -> Scenario:

@@ -140,8 +140,29 @@ class FallbackRecording(Struct, frozen=True, kw_only=True, tag_field="record", t
     detail: str
 
 
+class ServiceRecording(Struct, frozen=True, kw_only=True, tag_field="record", tag="service"):
+    """One container that was started for the check.
+
+    `seconds` is how long it took to get ready, with its image at hand. `error` says why it never did; then nothing was
+    asked. `state` is how the engine called it at the end (`running`, `exited with status 1`). `log` is the end of what
+    it wrote, kept where something failed.
+    """
+
+    name: str
+    image: str
+    in_front_of: str | None = None
+    seconds: float | None = None
+    error: str | None = None
+    state: str = ""
+    log: str = ""
+
+
 class Environment(Struct, frozen=True, kw_only=True):
-    """The machine that measured, and how late it was: the event loop's lag in seconds, sampled all through the run."""
+    """The machine that measured, and how late it was: the event loop's lag in seconds, sampled all through the run.
+
+    `inside` says what sse-check ran in, where localhost is not the machine's: a `container`, or the container of an
+    `action`. `gateway` is the address at which the machine is reached from there.
+    """
 
     version: str
     python: str
@@ -151,6 +172,8 @@ class Environment(Struct, frozen=True, kw_only=True):
     loop_lag_max: float = 0.0
     loop_lag_samples: int = 0
     proxies: tuple[str, ...] = ()
+    inside: Literal["container", "action"] | None = None
+    gateway: str | None = None
 
 
 class Recording(Struct, frozen=True, kw_only=True):
@@ -161,6 +184,7 @@ class Recording(Struct, frozen=True, kw_only=True):
     environment: Environment
     streams: tuple[StreamRecording, ...] = ()
     fallbacks: tuple[FallbackRecording, ...] = ()
+    services: tuple[ServiceRecording, ...] = ()
     interrupted: str | None = None
 
 
@@ -182,10 +206,10 @@ class RecordingError(Exception):
 
 
 def to_lines(recording: Recording) -> Iterator[bytes]:
-    """The recording as NDJSON: a header, one line a stream and a fallback, and an end that proves it whole."""
+    """The recording as NDJSON: a header, one line a stream, a fallback and a service, and an end that proves it whole."""
     encode = msgspec.json.Encoder().encode
     yield encode(_Header(started_at=recording.started_at, scenario=recording.scenario)) + b"\n"
-    for record in (*recording.streams, *recording.fallbacks):
+    for record in (*recording.streams, *recording.fallbacks, *recording.services):
         yield encode(record) + b"\n"
     yield encode(_End(environment=recording.environment, streams=len(recording.streams), interrupted=recording.interrupted)) + b"\n"
 
@@ -195,10 +219,11 @@ def from_lines(lines: Iterable[bytes], *, file: str) -> Recording:
 
     Raises RecordingError with file and line where it is something else.
     """
-    decoder = msgspec.json.Decoder(_Header | StreamRecording | FallbackRecording | _End)
+    decoder = msgspec.json.Decoder(_Header | StreamRecording | FallbackRecording | ServiceRecording | _End)
     header, end = None, None
     streams: list[StreamRecording] = []
     fallbacks: list[FallbackRecording] = []
+    services: list[ServiceRecording] = []
     broken: RecordingError | None = None
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -221,6 +246,8 @@ def from_lines(lines: Iterable[bytes], *, file: str) -> Recording:
             streams.append(record)
         elif isinstance(record, FallbackRecording):
             fallbacks.append(record)
+        elif isinstance(record, ServiceRecording):
+            services.append(record)
         else:
             end = record
     if header is None:
@@ -232,6 +259,7 @@ def from_lines(lines: Iterable[bytes], *, file: str) -> Recording:
         environment=end.environment if end else Environment(version="", python="", platform=""),
         streams=tuple(streams),
         fallbacks=tuple(fallbacks),
+        services=tuple(services),
         interrupted=end.interrupted if end and whole else "the recording is not complete",
     )
 
@@ -266,6 +294,7 @@ def merge(recordings: Sequence[Recording]) -> Recording:
         environment=worst.environment,
         streams=tuple(stream for r in recordings for stream in r.streams),
         fallbacks=tuple(fallback for r in recordings for fallback in r.fallbacks),
+        services=tuple(service for r in recordings for service in r.services),
         interrupted=next((r.interrupted for r in recordings if r.interrupted), None),
     )
 
@@ -278,9 +307,11 @@ def redact_scenario(scenario: Scenario, redactor: Redactor) -> Scenario:
             return msgspec.structs.replace(value, **{f: part(getattr(value, f), f) for f in value.__struct_fields__ if f not in _NO_TEXT})
         if isinstance(value, tuple):
             return tuple(part(item, field) for item in value)
-        if field == "headers":
+        if field in ("headers", "env"):
             return {name: redactor.header(name, text) for name, text in value.items()}
-        if field in ("url", "path", "health"):
+        if field == "services":
+            return {name: part(service, name) for name, service in value.items()}
+        if field in ("url", "path", "health", "direct", "http"):
             return value and redactor.url(value)
         return texts(value)
 

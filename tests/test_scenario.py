@@ -132,7 +132,7 @@ MALFORMED: dict[str, tuple[str | bytes, list[Where]]] = {
     ),
     "a key that is no word": (
         LEAST + "? [a]\n: b\n",
-        [(5, 3, "?", 'unknown key "?".', "Known keys here: version, name, target, criteria, probes, fallbacks, budget, follow_up.")],
+        [(5, 3, "?", 'unknown key "?".', "Known keys here: version, name, target, criteria, probes, fallbacks, services, budget, follow_up.")],
     ),
     "a missing key": (
         "version: 1\nprobes:\n  - url: https://a.test/\n",
@@ -667,7 +667,7 @@ def test_a_secret_in_the_wrong_place_is_quoted_by_no_mistake(text: str, secret: 
             text.encode(),
             file="s.yml",
             variables=Variables(values={"S": secret}, secrets=frozenset({"S"})),
-            readable=lambda path: f"no file {path}",
+            unusable=lambda named: f"no file {named.name}",
         )
 
     assert secret not in str(caught.value)
@@ -795,7 +795,7 @@ def test_a_file_saved_with_a_byte_order_mark_is_read() -> None:
 def test_a_file_that_the_scenario_names_must_be_readable() -> None:
     """The CA file is checked before anything is sent, with the reason it cannot be read."""
     with pytest.raises(ScenarioError) as caught:
-        load((LEAST + "target: {tls: {ca: my.pem}}\n").encode(), file="s.yml", readable=lambda path: "no such file")
+        load((LEAST + "target: {tls: {ca: my.pem}}\n").encode(), file="s.yml", unusable=lambda named: "no such file")
 
     (mistake,) = caught.value.mistakes
     assert (mistake.path, mistake.line, mistake.column) == ("target.tls.ca", 5, 20)

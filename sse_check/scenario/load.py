@@ -18,8 +18,9 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from sse_check.redaction import Redactor
 from sse_check.scenario.model import Scenario
+from sse_check.scenario.files import NamedFile, named_files
 from sse_check.scenario.sense import check_sense
-from sse_check.scenario.values import NOT_IN_A_FIELD_VALUE, TOKEN, assumed, nearest, read
+from sse_check.scenario.values import KEYS, NOT_IN_A_FIELD_VALUE, assumed, nearest, read
 from sse_check.scenario.yaml_nodes import MAX_DEPTH, YamlProblem, compose
 from sse_check.units import Unreadable
 
@@ -76,11 +77,11 @@ class ScenarioError(Exception):
 
 
 def load(
-    raw: bytes, *, file: str, variables: Variables | None = None, readable: Callable[[str], str | None] = lambda path: None
+    raw: bytes, *, file: str, variables: Variables | None = None, unusable: Callable[[NamedFile], str | None] = lambda named: None
 ) -> Scenario:
     """Read a scenario from the bytes of its file.
 
-    `readable` says of a file that the scenario names why it cannot be read, or None; nothing is read here.
+    `unusable` says of a file that the scenario names why it cannot be used, or None; nothing is read here.
 
     Raises ScenarioError with every mistake found: syntax, unknown and missing keys, types, unknown variables, sense.
     """
@@ -96,9 +97,9 @@ def load(
         raise ScenarioError(walk.mistakes)
     scenario = msgspec.convert(value, Scenario)
     check_sense(scenario, walk.wrong_at, walk.said)
-    ca = scenario.target.tls.ca
-    if ca is not None and (why := readable(ca)) is not None:
-        walk.wrong_at("target.tls.ca", f'"{ca}" cannot be read: {why}.', "Name a PEM file, relative to the scenario.")
+    for named in named_files(scenario):
+        if (why := unusable(named)) is not None:
+            walk.wrong_at(named.at, named.wrong(why), named.right)
     if walk.mistakes:
         raise ScenarioError(walk.mistakes)
     return scenario
@@ -246,8 +247,10 @@ class _Walk:
             key, inner = key_node.value, f"{path}.{key_node.value}"
             if key in result:
                 self.wrong(key_node, inner, f'"{key}" stands here twice.', "Keep one of them.")
-            if extra == "headers" and TOKEN.fullmatch(key) is None:
-                self.wrong(key_node, inner, f'"{key}" is no header name.', "Use letters, digits and hyphens, as in X-API-Key.")
+            if extra in KEYS:
+                pattern, wrong, right = KEYS[extra]
+                if pattern.fullmatch(key) is None:
+                    self.wrong(key_node, inner, f'"{key}" is {wrong}.', right)
             try:
                 result[key] = self.value(value_node, kind.value_type, inner)
             except _Skip:

@@ -3,7 +3,9 @@
 Durations are seconds (float) and percentages numbers from 0 to 100 once read; in YAML they are written as text.
 """
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
@@ -27,6 +29,9 @@ WebSocketUrl = Annotated[str, Meta(extra={"kind": "websocket url"}, examples=["w
 Path = Annotated[str, Meta(extra={"kind": "path"}, examples=["/events"])]
 Headers = Annotated[dict[str, str], Meta(extra={"kind": "headers"}, examples=[{"X-API-Key": "${API_KEY}"}])]
 Count = Annotated[int, Meta(ge=1, le=100_000, examples=[20])]
+Variables = Annotated[dict[str, str], Meta(extra={"kind": "environment"}, examples=[{"MODE": "test"}])]
+# Of a file or directory that the scenario names: looked for beside the scenario, then in the working directory.
+Named = Annotated[str, Meta(extra={"kind": "file"}, min_length=1, max_length=4096, examples=["ci/nginx.conf"])]
 
 DEFAULT_CONCURRENT_STREAMS: Final = 3  # the founding criteria: "3 streams at once"
 
@@ -68,7 +73,7 @@ class Tls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the server's certificate is verified. `ca` is a PEM file, relative to the scenario."""
 
     verify: bool = True
-    ca: Annotated[str, Meta(examples=["ca.pem"])] | None = None
+    ca: Annotated[str, Meta(examples=["ca.pem"], min_length=1)] | None = None
 
 
 class Target(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -135,6 +140,30 @@ class Fallback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     batch: BatchFallback | None = None
 
 
+class Ready(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a service can be asked: its path answers with a 2xx status, or else its port takes connections."""
+
+    http: Path | None = None
+    within: Duration = 60.0
+
+
+class Service(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A container that is started for the check and removed after it: the application under test, or a proxy in front of it.
+
+    `files` are copied into it, by their path there. Its name is its host name in the check's private network.
+    """
+
+    image: Annotated[str, Meta(extra={"kind": "image"}, examples=["nginx:1.29"])] | None = None
+    build: Annotated[str, Meta(extra={"kind": "file"}, min_length=1, max_length=4096, examples=["."])] | None = None
+    dockerfile: Annotated[str, Meta(min_length=1, max_length=4096, examples=["Dockerfile"])] = "Dockerfile"
+    command: tuple[str, ...] | None = None
+    port: Annotated[int, Meta(ge=1, le=65535, examples=[8000])] | None = None
+    env: Variables = {}
+    files: Annotated[dict[str, Named], Meta(extra={"kind": "files"}, examples=[{"/etc/nginx/nginx.conf": "ci/nginx.conf"}])] = {}
+    ready: Ready = Ready()
+    in_front_of: Annotated[str, Meta(examples=["app"])] | None = None
+
+
 class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All that one run checks, and what it must reach."""
 
@@ -144,6 +173,7 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     criteria: Criteria = Criteria()
     probes: Annotated[tuple[Probe, ...], Meta(min_length=1, max_length=1000)]
     fallbacks: tuple[Fallback, ...] = ()
+    services: Annotated[dict[str, Service], Meta(extra={"kind": "services"})] = {}
     budget: Duration = 600.0
     follow_up: bool = True
 
@@ -162,6 +192,45 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def base_url(self) -> str:
         """What the report calls the target: the target's URL, else the first probe's."""
         return self.target.url or self.url_of(self.probes[0])
+
+
+def start_order(services: dict[str, Service]) -> list[str]:
+    """The names of the services in the order in which they start: what stands in front of another comes after it.
+
+    >>> start_order({"edge": Service(image="nginx", in_front_of="app"), "app": Service(build=".")})
+    ['app', 'edge']
+    """
+    order: list[str] = []
+    for name in services:
+        behind = [name, *_behind(services, name)]
+        order += [found for found in reversed(behind) if found not in order]
+    return order
+
+
+def _behind(services: dict[str, Service], name: str) -> Iterator[str]:
+    """The services that a request to this one reaches after it, in their order; ends where they go round."""
+    seen = {name}
+    while (after := services[name].in_front_of) is not None and after in services and after not in seen:
+        seen.add(after)
+        yield (name := after)
+
+
+def compared(scenario: Scenario) -> Scenario:
+    """The scenario with its own proxies told apart from the application: what they hold back, the application is asked for itself.
+
+    A probe of a service that stands in front of another gets the last one behind as its `compare`, unless it has one.
+    """
+
+    def probe_with_compare(probe: Probe) -> Probe:
+        parts = urlsplit(scenario.url_of(probe))
+        host = parts.hostname or ""
+        last = next(reversed(list(_behind(scenario.services, host))), None) if host in scenario.services else None
+        if probe.compare is not None or last is None or (port := scenario.services[last].port) is None:
+            return probe
+        direct = f"http://{last}:{port}{parts.path}" + (f"?{parts.query}" if parts.query else "")
+        return msgspec.structs.replace(probe, compare=Compare(direct=direct))
+
+    return msgspec.structs.replace(scenario, probes=tuple(map(probe_with_compare, scenario.probes)))
 
 
 def join_url(base: str, path: str) -> str:

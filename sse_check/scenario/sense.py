@@ -4,7 +4,10 @@ from collections.abc import Callable
 
 import msgspec
 
-from sse_check.scenario.model import Scenario
+from sse_check.scenario.model import Scenario, start_order
+from sse_check.scenario.values import nearest
+
+_MAX_SERVICES = 10
 
 
 def check_sense(scenario: Scenario, wrong_at: Callable[[str, str, str], None], said: Callable[[str], bool]) -> None:
@@ -45,3 +48,30 @@ def check_sense(scenario: Scenario, wrong_at: Callable[[str, str, str], None], s
         wrong_at("target.health", "a health path needs the target's url.", "Add url: https://app.example.test.")
     if scenario.budget == 0:
         wrong_at("budget", "nothing can happen in no time.", "Write for example 10m.")
+    _check_services(scenario, wrong_at)
+
+
+def _check_services(scenario: Scenario, wrong_at: Callable[[str, str, str], None]) -> None:
+    services = scenario.services
+    if len(services) > _MAX_SERVICES:
+        wrong_at("services", f"{len(services)} services are named.", f"At most {_MAX_SERVICES} are started.")
+    for name, service in services.items():
+        at = f"services.{name}"
+        if name == "localhost":
+            wrong_at(at, 'a service cannot be called "localhost".', "Give it a name of its own, such as app.")
+        if (service.image is None) == (service.build is None):
+            wrong = "a service has an image or a build, not both." if service.image else "the service has neither image nor build."
+            wrong_at(at, wrong, "Write image: nginx:1.29, or build: . for a directory with a Dockerfile.")
+        if service.ready.http is not None and service.port is None:
+            wrong_at(f"{at}.ready.http", "a path needs the service's port.", "Add port: 8000.")
+        if service.ready.within == 0:
+            wrong_at(f"{at}.ready.within", "nothing gets ready in no time.", "Write for example 60s.")
+        behind = service.in_front_of
+        if behind is None:
+            continue
+        if behind not in services:
+            wrong_at(f"{at}.in_front_of", f'there is no service "{behind}".', nearest(behind, services, "Services here"))
+        elif name == behind or start_order(services).index(behind) > start_order(services).index(name):
+            wrong_at(f"{at}.in_front_of", f'"{name}" and "{behind}" stand in front of each other.', "Let the way end at the application.")
+        elif services[behind].port is None:
+            wrong_at(f"services.{behind}", "a service that another stands in front of needs its port.", "Add port: 8000.")

@@ -11,6 +11,14 @@ from msgspec import inspect
 from sse_check.units import Unreadable, parse_duration, parse_percent
 
 TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
+# The keys of mappings whose keys are the scenario's own: what they must look like, what a wrong one is not, and what would be right.
+KEYS: Final = {
+    "headers": (TOKEN, "no header name", "Use letters, digits and hyphens, as in X-API-Key."),
+    "environment": (re.compile(r"[^=\0\s]+"), "no name of a variable", "Use letters, digits and underscores, as in LOG_LEVEL."),
+    "files": (re.compile(r"/[^\0]*[^\0/]"), "no path in a container", "Write it from the root, as in /etc/nginx/nginx.conf."),
+    # RFC 1123, section 2.1: a host name's label.
+    "services": (re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"), "no host name", "Use lower-case letters, digits and hyphens, as in app."),
+}
 NOT_IN_A_FIELD_VALUE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110, section 5.5: no CR, LF, NUL
 
 
@@ -98,7 +106,22 @@ def _check_method(text: str) -> str:
     return text.upper()
 
 
+def _check_image(text: str) -> str:
+    # Docker's own grammar is longer; this keeps options and blanks out, and leaves the rest to the engine.
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*", text) is None:
+        raise Unreadable(f'"{text}" is no image.', "Write for example nginx:1.29.")
+    return text
+
+
+def _check_file(text: str) -> str:
+    if re.search(r"[\x00-\x1f\x7f]", text):
+        raise Unreadable(f'"{text}" holds a control character.', "Write a path in the workspace.")
+    return text
+
+
 _CHECKS: Final = {
+    "image": _check_image,
+    "file": _check_file,
     "url": check_url,
     "websocket url": lambda text: check_url(text, ("ws", "wss")),
     "path": _check_path,
