@@ -19,13 +19,18 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 from urllib.parse import urlsplit
 
 from sse_check.arguments import load_file, parser, probe_scenario, url_scenario, variables_of
 from sse_check.errors import UsageError
 from sse_check.escape import for_log
+from sse_check.interruption import Interruption
 from sse_check.scenario import Scenario, ScenarioError, Variables, schema, variables_in
+
+if TYPE_CHECKING:
+    from sse_check.pipeline import Checked
+    from sse_check.progress import Progress
 
 USAGE: Final = 2
 DEFECT: Final = 70
@@ -43,12 +48,11 @@ def action(environ: Mapping[str, str]) -> int:
     """Run as the GitHub Action: inputs from the environment, outputs in every case. Human output goes to stdout."""
     from sse_check import github
 
-    output = environ.get("GITHUB_OUTPUT")
-    report_dir = environ.get("INPUT_REPORT-DIR") or environ.get("INPUT_REPORT_DIR") or "sse-check-report"
-    # First of all: whatever happens from here on, a gate that reads the outputs stays shut.
-    github.write_outputs(Path(output) if output else None, github.outputs(None, report_dir))
-    github.mask(github.read_secrets(environ).values(), sys.stdout)
-    return _guarded(lambda: _run_action(environ), sys.stdout, annotations=True)
+    with Interruption() as interruption:
+        # First of all: whatever happens from here on, a gate that reads the outputs stays shut.
+        github.write_first_outputs(environ)
+        github.mask(github.read_secrets(environ).values(), sys.stdout)
+        return _guarded(lambda: _run_action(environ, interruption), sys.stdout, annotations=True)
 
 
 def _guarded(run: Callable[[], int], out: TextIO, *, annotations: bool = False) -> int:
@@ -106,25 +110,35 @@ def _run_command(args: argparse.Namespace) -> int:
 
 
 def _check(scenario: Scenario, secrets: Sequence[str], args: argparse.Namespace) -> int:
-    checked = _observed(scenario, secrets=secrets, report_dir=args.report_dir, hosts=None, out=sys.stderr)
-    _print_result(checked, args)
+    from sse_check.progress import Progress
+
+    with Interruption() as interruption:
+        progress = Progress(sys.stderr, live=sys.stderr.isatty())
+        checked = _observed(scenario, secrets=secrets, report_dir=args.report_dir, hosts=None, progress=progress, interruption=interruption)
+        _print_result(checked, args)
     return _exit_status(checked, args.fail_on)
 
 
-def _observed(scenario: Scenario, *, secrets: Sequence[str], report_dir: Path | None, hosts: tuple[str, ...] | None, out: TextIO) -> Any:
-    """Run the check with progress on `out`, and write its reports."""
+def _observed(
+    scenario: Scenario,
+    *,
+    secrets: Sequence[str],
+    report_dir: Path | None,
+    hosts: tuple[str, ...] | None,
+    progress: "Progress",
+    interruption: Interruption,
+) -> "Checked":
+    """Run the check with its progress shown, and write its reports."""
     from sse_check.pipeline import ReportDirError, check, prepare_report_dir, publish
-    from sse_check.progress import Progress
 
-    progress = Progress(out, live=out.isatty())
-
-    async def observe() -> Any:
+    async def observe() -> "Checked":
         showing = asyncio.ensure_future(progress.show())
         try:
-            return await check(scenario, secrets=secrets, hosts=hosts, watch=progress.watch)
+            return await check(scenario, secrets=secrets, hosts=hosts, interruption=interruption, audience=progress)
         finally:
             showing.cancel()
             await asyncio.gather(showing, return_exceptions=True)
+            progress.finish()
 
     try:
         if report_dir is not None:
@@ -141,7 +155,7 @@ def _observed(scenario: Scenario, *, secrets: Sequence[str], report_dir: Path | 
     return checked
 
 
-def _print_result(checked: Any, args: argparse.Namespace) -> None:
+def _print_result(checked: "Checked", args: argparse.Namespace) -> None:
     """The result on stdout, and nothing else."""
     from sse_check.report import report_json, terminal_text
 
@@ -151,9 +165,12 @@ def _print_result(checked: Any, args: argparse.Namespace) -> None:
         print(terminal_text(checked.result, report_dir=str(args.report_dir) if args.report_dir else None))
 
 
-def _exit_status(checked: Any, fail_on: str | None) -> int:
+def _exit_status(checked: "Checked", fail_on: str | None) -> int:
     if checked.stopped_by is not None:
         return 128 + int(checked.stopped_by)
+    if any(service.error for service in checked.result.services):
+        # Nothing was asked: a deployment that does not start is the scenario's to mend, whatever verdicts may pass.
+        return USAGE
     status = _STATUS[checked.result.verdict]
     return status if fail_on is None or status in _FAILS[fail_on] else 0
 
@@ -193,10 +210,9 @@ def _demo(args: argparse.Namespace) -> int:
     if args.fault is not None and args.fault not in known:
         raise UsageError(f'--fault: "{args.fault}" cannot be shown. Known: {", ".join(known)}.')
     args.report_dir = args.report_dir or Path("sse-check-demo")
+    args.fail_on = None
     with demo_server(args.fault) as base:
-        checked = _observed(demo_scenario(base, args.fault), secrets=(), report_dir=args.report_dir, hosts=None, out=sys.stderr)
-    _print_result(checked, args)
-    return _exit_status(checked, None)
+        return _check(demo_scenario(base, args.fault), (), args)
 
 
 def _serve(args: argparse.Namespace) -> int:
@@ -222,9 +238,10 @@ def _serve(args: argparse.Namespace) -> int:
 # --- the action -------------------------------------------------------------------------------------------------------
 
 
-def _run_action(environ: Mapping[str, str]) -> int:
+def _run_action(environ: Mapping[str, str], interruption: Interruption) -> int:
     from sse_check import github
-    from sse_check.report import summary_markdown, terminal_text
+    from sse_check.progress import Progress
+    from sse_check.report import terminal_text
 
     out = sys.stdout
     inputs = github.read_inputs(environ)
@@ -234,21 +251,30 @@ def _run_action(environ: Mapping[str, str]) -> int:
     else:
         path = github.inside_workspace(inputs.workspace, inputs.scenario, "scenario")
         with contextlib.chdir(inputs.workspace):  # so that messages and annotations name the file as the repository does
-            scenario, _ = load_file(path.relative_to(inputs.workspace), variables)
+            scenario, _ = load_file(path.relative_to(inputs.workspace), variables, inside=inputs.workspace)
+    if scenario.services and not inputs.containers:
+        raise UsageError(
+            "containers: the scenario starts containers (services), which needs the runner's Docker socket: whoever writes the scenario is "
+            "then root on the runner. If its authors are trusted with that, set the input: containers: true."
+        )
     hosts = _allowed_hosts(scenario, inputs.allow_hosts)
     report_dir = github.inside_workspace(inputs.workspace, inputs.report_dir, "report-dir")
 
-    github.begin_group(f"Probing {urlsplit(scenario.base_url).hostname}", out)
+    progress = Progress(out, live=False, begin=lambda title: github.begin_group(title, out), end=lambda: github.end_group(out))
     try:
         with contextlib.chdir(inputs.workspace):
-            checked = _observed(scenario, secrets=variables.secret_values(), report_dir=report_dir, hosts=hosts, out=out)
+            secrets = variables.secret_values()
+            checked = _observed(scenario, secrets=secrets, report_dir=report_dir, hosts=hosts, progress=progress, interruption=interruption)
+        # The outputs first, and then what only people read: an interrupted step has seconds.
+        github.write_outputs(inputs.output_file, github.outputs(checked.result, inputs.report_dir))
+        github.append_summary(inputs.summary_file, checked.result)
     finally:
-        github.end_group(out)
-    github.hand_over(report_dir, inputs.workspace)
+        github.hand_over(report_dir, inputs.workspace)
+    github.show_logs(checked.result, out)
     print(terminal_text(checked.result, report_dir=inputs.report_dir), file=out, flush=True)
+    if inputs.debug:
+        github.debug_result(checked.result, out)
     github.annotate_result(checked.result, out)
-    github.append_summary(inputs.summary_file, summary_markdown(checked.result))
-    github.write_outputs(inputs.output_file, github.outputs(checked.result, inputs.report_dir))
     return _exit_status(checked, inputs.fail_on)
 
 
@@ -258,9 +284,12 @@ def _allowed_hosts(scenario: Scenario, patterns: tuple[str, ...]) -> tuple[str, 
 
     urls = [scenario.url_of(probe) for probe in scenario.probes]
     urls += [scenario.fallback_url(option) for fallback in scenario.fallbacks if (option := fallback.websocket or fallback.batch)]
+    urls += [probe.compare.direct for probe in scenario.probes if probe.compare]
+    # The scenario's services are reached in a network of the run's own, and need no pattern.
+    urls = [url for url in urls if urlsplit(url).hostname not in scenario.services]
     if not patterns:
-        return tuple(dict.fromkeys(urlsplit(url).hostname or "" for url in (*urls, scenario.base_url)))
+        return tuple(dict.fromkeys((*(urlsplit(url).hostname or "" for url in (*urls, scenario.base_url)), *scenario.services)))
     for url in urls:
         if not host_allowed(url, patterns):
             raise UsageError(f'allow-hosts: the scenario asks "{urlsplit(url).hostname}", which no pattern allows. Add a line for it.')
-    return patterns
+    return (*patterns, *scenario.services)

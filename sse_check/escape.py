@@ -60,12 +60,13 @@ def prose(text: str) -> str:
     """One of our sentences for Markdown: its quoted values stay code spans, everything else is literal text."""
     result, at = [], 0
     for span in _CODE_SPAN.finditer(text):
-        result += [_literal(text[at : span.start()]), code(span[0][1:-1], 1000)]
+        result += [literal(text[at : span.start()]), code(span[0][1:-1], 1000)]
         at = span.end()
-    return "".join([*result, _literal(text[at:])])
+    return "".join([*result, literal(text[at:])])
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
+    """Text for Markdown in which nothing is markup, a mention or a link."""
     # GitHub turns @name into a mention and www. or :// into a link after Markdown is done, so a backslash is no help.
     shown = _MARKUP.sub(r"\\\1", visible(text, 4000).replace("&", "&amp;"))
     return shown.replace("@", "(at)").replace("://", ":<wbr>//").replace("www.", "www<wbr>.")
@@ -78,6 +79,13 @@ def code(text: str, limit: int = 120) -> str:
     fence = "`" * (max((len(run) for run in re.findall(r"`+", shown)), default=0) + 1)
     pad = " " if len(fence) > 1 or shown.startswith(" ") or shown.endswith(" ") else ""
     return f"{fence}{pad}{shown}{pad}{fence}"
+
+
+def fence(text: str) -> str:
+    """A stranger's lines as a fenced code block, which none of them can close (CommonMark 0.31, section 4.5)."""
+    shown = "\n".join(visible(line, 500) for line in text.splitlines())
+    marks = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", shown)), default=0))
+    return f"{marks}text\n{shown}\n{marks}"
 
 
 def command_data(text: str) -> str:

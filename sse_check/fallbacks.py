@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -13,19 +14,22 @@ from sse_check.recording import FallbackRecording
 from sse_check.redaction import Redactor
 from sse_check.scenario import BatchFallback, Scenario, WebSocketFallback
 from sse_check.schedule import tls_context
+from sse_check.transport.resolve import KnownFirst
 
 _TIMEOUT: Final = 10.0  # seconds for each fallback
 _MAX_MESSAGE: Final = 1024 * 1024
 
 
-async def try_fallbacks(scenario: Scenario, *, redactor: Redactor, hosts: tuple[str, ...] | None) -> tuple[FallbackRecording, ...]:
+async def try_fallbacks(
+    scenario: Scenario, *, redactor: Redactor, hosts: tuple[str, ...] | None, addresses: Mapping[str, str]
+) -> tuple[FallbackRecording, ...]:
     """Try the fallbacks in their order, up to the first that works. Never raises for what a server does."""
     tried: list[FallbackRecording] = []
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=tls_context(scenario)),
+        connector=aiohttp.TCPConnector(ssl=tls_context(scenario), resolver=KnownFirst(addresses)),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": USER_AGENT},
-        trust_env=True,
+        trust_env=not addresses,
     ) as session:
         for fallback in scenario.fallbacks:
             option = fallback.websocket or fallback.batch

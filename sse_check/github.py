@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Final, Literal, TextIO
 
 from sse_check.errors import UsageError
-from sse_check.escape import command_data, command_property
-from sse_check.report import Result
+from sse_check.escape import command_data, command_property, log_lines, visible
+from sse_check.report import SUMMARY_LIMIT, Result, summary_markdown
 from sse_check.scenario import Mistake
 
 # A step keeps ten annotations of a kind (actions/runner, ExecutionContext.cs): nine, and one that counts the rest.
 _MAX_ANNOTATIONS: Final = 9
 _MAX_MESSAGE: Final = 4000  # the runner cuts at 4,096 characters
+_MAX_DEBUG: Final = 200  # streams
+DEFAULT_REPORT_DIR: Final = "sse-check-report"
 SUMMARY_BYTES: Final = 1024 * 1024
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -38,7 +40,9 @@ class Inputs:
     secrets: dict[str, str]
     fail_on: str
     report_dir: str
+    containers: bool
     allow_hosts: tuple[str, ...]
+    debug: bool
     workspace: Path
     output_file: Path | None
     summary_file: Path | None
@@ -62,13 +66,9 @@ def read_inputs(environ: Mapping[str, str]) -> Inputs:
     containers = (_input(environ, "containers") or "false").lower()
     if containers not in ("true", "false"):
         raise UsageError(f'containers: "{containers}" is not known. Write true or false.')
-    if containers == "true":
-        raise UsageError(
-            "containers: this version starts no containers. Start the service in the workflow (services:), and leave the input out."
-        )
     if _input(environ, "baseline"):
         raise UsageError("baseline: this version does not compare with an earlier report. Leave the input out.")
-    report_dir = _input(environ, "report-dir") or "sse-check-report"
+    report_dir = _input(environ, "report-dir") or DEFAULT_REPORT_DIR
     inside_workspace(workspace, report_dir, "report-dir")
     return Inputs(
         scenario=_input(environ, "scenario") or ".github/sse-check.yml",
@@ -77,6 +77,8 @@ def read_inputs(environ: Mapping[str, str]) -> Inputs:
         secrets=_pairs("secrets", _input(environ, "secrets")),
         fail_on=fail_on,
         report_dir=report_dir,
+        containers=containers == "true",
+        debug=environ.get("RUNNER_DEBUG") == "1",
         allow_hosts=tuple(line.strip() for line in _input(environ, "allow-hosts").splitlines() if line.strip()),
         workspace=workspace,
         output_file=_path(environ, "GITHUB_OUTPUT"),
@@ -170,12 +172,48 @@ def annotate_mistakes(mistakes: Iterable[Mistake], out: TextIO) -> None:
 
 def begin_group(title: str, out: TextIO) -> None:
     """Fold what follows in the log, up to `end_group`."""
-    print(f"::group::{command_data(title)}", file=out, flush=True)
+    print(f"::group::{command_data(visible(title))}", file=out, flush=True)
 
 
 def end_group(out: TextIO) -> None:
     """End the fold."""
     print("::endgroup::", file=out, flush=True)
+
+
+def show_logs(result: Result, out: TextIO) -> None:
+    """The logs of the services, each in a fold of its own; they are there where something failed."""
+    for service in result.services:
+        if service.log:
+            begin_group(f"Log of the service {service.name}", out)
+            print(log_lines(service.log.splitlines()), file=out)
+            end_group(out)
+
+
+def debug(lines: Iterable[str], out: TextIO) -> None:
+    """Lines that the log shows only where debug logging is on."""
+    for line in lines:
+        print(f"::debug::{command_data(visible(line, _MAX_MESSAGE))}", file=out, flush=True)
+
+
+def debug_result(result: Result, out: TextIO) -> None:
+    """How each stream went, for whoever looks for the reason of a surprise: phases, ends and errors, in seconds."""
+    environment = result.environment
+    debug(
+        [f"measured with an error of {environment.loop_lag_p99} s, at most {environment.loop_lag_max} s; clock: {environment.clock}"], out
+    )
+    for stream in (*result.test_results, *result.follow_ups)[:_MAX_DEBUG]:
+        phases = ", ".join(f"{name} {at}" for name, at in stream.timings.items() if at is not None)
+        changed = f" ({stream.factor})" if stream.factor else ""
+        debug(
+            [
+                f"{stream.probe} #{stream.stream}{changed}: {stream.url}: {phases}; {stream.total_events} events in {stream.reads} reads "
+                f"of {stream.bytes} bytes, {stream.comments} comments; ended: {stream.ended} after {stream.end_time} s"
+                + (f", {stream.error}" if stream.error else "")
+            ],
+            out,
+        )
+    for finding in result.findings:
+        debug([f"{finding.code} in {finding.probe}, {finding.confidence}: {finding.evidence}"], out)
 
 
 # --- the files --------------------------------------------------------------------------------------------------------
@@ -219,22 +257,30 @@ def write_outputs(file: Path | None, values: Mapping[str, str]) -> None:
         output.write(text)
 
 
-def append_summary(file: Path | None, markdown: str) -> None:
-    """Append to the step summary. Beyond 1 MiB GitHub would drop all of it, so then nothing is added."""
+def write_first_outputs(environ: Mapping[str, str]) -> None:
+    """The outputs of a run of which nothing is known yet, before any input is read that could be wrong."""
+    report_dir = _input(environ, "report-dir") or DEFAULT_REPORT_DIR
+    write_outputs(_path(environ, "GITHUB_OUTPUT"), outputs(None, report_dir))
+
+
+def append_summary(file: Path | None, result: Result) -> None:
+    """Append to the step summary, in what room there is: beyond 1 MiB GitHub would drop all of it."""
     if file is None:
         return
     already = file.stat().st_size if file.exists() else 0
-    if already + len(markdown.encode()) + 1 <= SUMMARY_BYTES:
+    markdown = summary_markdown(result, min(SUMMARY_LIMIT, SUMMARY_BYTES - already - 1))
+    if markdown:
         with file.open("a", encoding="utf-8", newline="\n") as summary:
             summary.write(markdown + "\n")
 
 
 def hand_over(directory: Path, workspace: Path) -> None:
-    """Give the files to the workspace's owner: a container's are root's, and a later checkout could not remove them."""
+    """Give what root has written to the workspace's owner: a later checkout could not remove it otherwise."""
     owner = workspace.stat()
-    if os.geteuid() != 0 or owner.st_uid == 0:
+    if os.geteuid() != 0 or owner.st_uid == 0 or not directory.is_dir():
         return
-    made = [parent for parent in directory.parents if parent.is_relative_to(workspace) and parent != workspace]
-    for path in (*made, directory, *directory.iterdir()):
+    above = [parent for parent in directory.parents if parent.is_relative_to(workspace) and parent != workspace]
+    for path in (*above, directory, *directory.rglob("*")):
         with suppress(OSError):
-            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+            if path.lstat().st_uid == 0:
+                os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)

@@ -1,26 +1,24 @@
 """Observe, judge, publish: the only place that knows both halves."""
 
 import asyncio
-import contextlib
 import os
 import signal
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 
 from sse_check.diagnosis import FollowUp, follow_ups
+from sse_check.interruption import Interruption
 from sse_check.probe import LiveStream, Stop
 from sse_check.recording import Recording, from_lines, merge, to_lines
 from sse_check.redaction import Redactor, implied_secrets
 from sse_check.report import Result, build_result, junit_xml, report_json, summary_markdown
 from sse_check.scenario import Scenario
 from sse_check.verdict import judge
-
-SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class ReportDirError(Exception):
@@ -36,39 +34,103 @@ class Checked:
     stopped_by: signal.Signals | None = None
 
 
+class Audience:
+    """Who follows a run while it lasts. This one does not listen."""
+
+    def stage(self, title: str) -> None:
+        """A new part of the run begins."""
+
+    def tell(self, line: str) -> None:
+        """Something happened beside the streams. Called from any thread."""
+
+    def watch(self, stream: LiveStream) -> None:
+        """A stream is about to be opened."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Observing:
+    """What every part of one run needs."""
+
+    scenario: Scenario
+    redactor: Redactor
+    stop: Stop
+    hosts: tuple[str, ...] | None
+    audience: Audience
+
+
 async def check(
     scenario: Scenario,
     *,
     secrets: Iterable[str] = (),
     hosts: tuple[str, ...] | None = None,
-    watch: Callable[[LiveStream], None] = lambda live: None,
+    interruption: Interruption | None = None,
+    audience: Audience | None = None,
 ) -> Checked:
-    """Observe what the scenario asks for, judge it, and try the fallbacks where SSE is not viable.
+    """Start the scenario's services, observe what it asks for, judge it, and try the fallbacks where SSE is not viable.
 
-    SIGINT and SIGTERM end it in order: what was measured is judged. Raises OSError or ssl.SSLError, before anything is
-    sent, where the scenario's CA file cannot be used.
+    A signal ends it in order: what was measured is judged. Raises, before anything is sent, UsageError where services
+    are wanted and no container engine answers, and OSError or ssl.SSLError where the scenario's CA file cannot be used.
     """
     # Imported here: a recording is judged without aiohttp, which takes longer to import than the judging.
+    from sse_check.schedule import tls_context
+    from sse_check.services import deployed
+
+    tls_context(scenario)
+    loop = asyncio.get_running_loop()
+    run = _Observing(
+        scenario=scenario,
+        redactor=Redactor([*secrets, *_undeclared(scenario)]),
+        stop=Stop(),
+        hosts=hosts,
+        audience=audience or Audience(),
+    )
+    interruption = interruption or Interruption()
+    with interruption.asking(lambda name: _soon(loop, run.stop, name)):
+        if scenario.services:
+            run.audience.stage("Starting the services")
+        async with deployed(scenario.services, stop=run.stop, tell=run.audience.tell) as deployment:
+            recording = await _observed(run, deployment.addresses, ready=not deployment.failed)
+            wanted = deployment.failed or judge(recording).verdict != "viable"
+            services = await deployment.recordings(run.redactor, logs=wanted)
+            recording = msgspec.structs.replace(recording, services=services)
+            if services:
+                run.audience.stage("Removing the services")
+    return Checked(recording=recording, result=build_result(recording, judge(recording)), stopped_by=interruption.by)
+
+
+def _soon(loop: asyncio.AbstractEventLoop, stop: Stop, why: str) -> None:
+    """Trip `stop` from a signal handler, which runs between any two steps of the loop."""
+    loop.call_soon_threadsafe(stop.trip, why)
+
+
+async def _observed(run: _Observing, addresses: Mapping[str, str], *, ready: bool) -> Recording:
+    """The streams, their follow-ups, and the fallbacks if they are needed; without services that are ready, nothing is asked."""
     from sse_check.fallbacks import try_fallbacks
     from sse_check.schedule import Run, Session, plan, plan_again
 
-    stop, redactor = Stop(), Redactor([*secrets, *_undeclared(scenario)])
-    with _signals(stop) as seen:
-        session = Session(scenario, Run(redactor=redactor, stop=stop, hosts=hosts, watch=watch))
-        try:
-            await session.observe(plan(scenario, hosts=hosts))
-            for again in _follow_ups(scenario, session.recording()):
-                probe = next(p for p in scenario.probes if redactor.text(p.name) == again.probe)
-                await session.observe(
-                    plan_again(scenario, probe, again.factor, again.times, last_event_id=again.last_event_id, hosts=hosts)
-                )
-            recording = session.recording()
-        finally:
-            session.close()
-        if judge(recording).verdict == "not-viable" and scenario.fallbacks:
-            tried = await try_fallbacks(scenario, redactor=redactor, hosts=hosts)
-            recording = msgspec.structs.replace(recording, fallbacks=tried)
-    return Checked(recording=recording, result=build_result(recording, judge(recording)), stopped_by=seen[0] if seen else None)
+    scenario, hosts = run.scenario, run.hosts
+    session = Session(scenario, Run(redactor=run.redactor, stop=run.stop, hosts=hosts, addresses=addresses, watch=run.audience.watch))
+    try:
+        if ready:
+            run.audience.stage(f"Probing {urlsplit(scenario.base_url).hostname}")
+            await session.observe(plan(scenario, hosts=hosts, addresses=addresses))
+        again = _follow_ups(scenario, session.recording())
+        if again:
+            run.audience.stage("Asking again, with one factor changed")
+        for question in again:
+            probe = next(p for p in scenario.probes if run.redactor.text(p.name) == question.probe)
+            groups = plan_again(
+                scenario, probe, question.factor, question.times, last_event_id=question.last_event_id, hosts=hosts, addresses=addresses
+            )
+            await session.observe(groups)
+        recording = session.recording()
+    finally:
+        session.close()
+    if judge(recording).verdict == "not-viable" and scenario.fallbacks:
+        run.audience.stage("Trying the fallbacks")
+        tried = await try_fallbacks(scenario, redactor=run.redactor, hosts=hosts, addresses=addresses)
+        recording = msgspec.structs.replace(recording, fallbacks=tried)
+    return recording
 
 
 def _follow_ups(scenario: Scenario, recording: Recording) -> tuple[FollowUp, ...]:
@@ -79,7 +141,9 @@ def _follow_ups(scenario: Scenario, recording: Recording) -> tuple[FollowUp, ...
 def _undeclared(scenario: Scenario) -> list[str]:
     """Credentials in the scenario that were not declared as secrets."""
     headers = [*scenario.target.headers.items(), *(pair for probe in scenario.probes for pair in probe.headers.items())]
+    headers += [pair for service in scenario.services.values() for pair in service.env.items()]
     urls = [scenario.target.url or "", *(scenario.url_of(probe) for probe in scenario.probes)]
+    urls += [probe.compare.direct for probe in scenario.probes if probe.compare]
     return implied_secrets(headers, urls)
 
 
@@ -125,22 +189,3 @@ def _write(path: Path, parts: Iterable[bytes]) -> None:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _signals(stop: Stop) -> Iterator[list[signal.Signals]]:
-    """While the context lasts, a signal trips `stop`; those that came are in the list, the first one first."""
-    loop = asyncio.get_running_loop()
-    seen: list[signal.Signals] = []
-
-    def trip(number: signal.Signals) -> None:
-        seen.append(number)
-        stop.trip(number.name)
-
-    for number in SIGNALS:
-        loop.add_signal_handler(number, trip, number)
-    try:
-        yield seen
-    finally:
-        for number in SIGNALS:
-            loop.remove_signal_handler(number)

@@ -2,9 +2,11 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TextIO
 
 from sse_check.escape import log_lines, visible
+from sse_check.pipeline import Audience
 from sse_check.probe import LiveStream
 from sse_check.units import format_duration
 
@@ -16,14 +18,41 @@ _INTERVAL: Final = 0.5
 _MAX_ROWS: Final = 12
 
 
-class Progress:
-    """Shows the streams it is told of until it is cancelled."""
+class Progress(Audience):
+    """Shows what it is told of, until `show` is cancelled. `begin` and `end` fold each stage of the run in a log."""
 
-    def __init__(self, out: TextIO, *, live: bool) -> None:
+    def __init__(
+        self, out: TextIO, *, live: bool, begin: Callable[[str], None] | None = None, end: Callable[[], None] | None = None
+    ) -> None:
         self._out = out
         self._live = live
+        self._begin, self._end = begin, end
+        self._open = False
+        self._stage, self._said = "", ""
         self._streams: list[LiveStream] = []
         self._told: set[int] = set()
+
+    def stage(self, title: str) -> None:
+        """Show under which heading what follows belongs."""
+        self._stage, self._said = title, ""
+        self.finish()
+        if self._begin is not None:
+            self._begin(title)
+            self._open = True
+
+    def finish(self) -> None:
+        """Show what has not been shown, and end the fold of the last stage."""
+        if not self._live:
+            self._tell()
+        if self._open and self._end is not None:
+            self._open = False
+            self._end()
+
+    def tell(self, line: str) -> None:
+        """Show a line: at once, or under the live table."""
+        self._said = line
+        if not self._live:
+            print(log_lines([line]), file=self._out, flush=True)
 
     def watch(self, stream: LiveStream) -> None:
         """Show this stream from now on."""
@@ -57,7 +86,14 @@ class Progress:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=None, pad_edge=False)
+        table = Table(
+            box=None,
+            pad_edge=False,
+            title=Text(visible(self._stage)),
+            caption=Text(visible(self._said)),
+            title_justify="left",
+            caption_justify="left",
+        )
         for heading in ("stream", "state", "events", "last"):
             table.add_column(heading)
         rows = sorted(self._streams, key=lambda s: s.finished)[:_MAX_ROWS]

@@ -9,15 +9,16 @@ import asyncio
 import platform
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.request import getproxies
 
 import msgspec
 
 from sse_check import __version__
+from sse_check.place import gateway, inside
 from sse_check.probe import LiveStream, Stop, StreamPlan, observe, own_headers
 from sse_check.recording import Environment, Factor, Phase, Recording, StreamRecording, redact_scenario
 from sse_check.redaction import Redactor
@@ -35,12 +36,16 @@ _HEALTH_TIMEOUT: Final = 15.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What a run needs beside the scenario. `watch` is called with each stream before it is opened."""
+    """What a run needs beside the scenario. `watch` is called with each stream before it is opened.
+
+    `addresses` are the host names of the run's own services, and where they are reached.
+    """
 
     redactor: Redactor
     stop: Stop
     clock: Clock = time.monotonic_ns
     hosts: tuple[str, ...] | None = None
+    addresses: Mapping[str, str] = field(default_factory=dict)
     watch: Callable[[LiveStream], None] = lambda live: None
 
 
@@ -99,13 +104,13 @@ async def run(scenario: Scenario, run: Run) -> Recording:
     """Observe all that the scenario asks for. What was measured is returned however the run ends."""
     session = Session(scenario, run)
     try:
-        await session.observe(plan(scenario, hosts=run.hosts))
+        await session.observe(plan(scenario, hosts=run.hosts, addresses=run.addresses))
         return session.recording()
     finally:
         session.close()
 
 
-def plan(scenario: Scenario, *, hosts: tuple[str, ...] | None = None) -> list[list[StreamPlan]]:
+def plan(scenario: Scenario, *, hosts: tuple[str, ...] | None = None, addresses: Mapping[str, str] | None = None) -> list[list[StreamPlan]]:
     """The streams of a run: groups that follow each other, of streams that are opened together.
 
     Raises OSError or ssl.SSLError where the scenario's CA file cannot be used.
@@ -122,11 +127,18 @@ def plan(scenario: Scenario, *, hosts: tuple[str, ...] | None = None) -> list[li
     together = [probe for probe in scenario.probes if probe.stream_count > 1]
     groups += [_streams(scenario, probe, "stream", tls, hosts) for probe in alone]
     groups += [_streams(scenario, probe, "concurrency", tls, hosts) for probe in together]
-    return groups
+    return [[reached_at(p, addresses or {}) for p in group] for group in groups]
 
 
 def plan_again(
-    scenario: Scenario, probe: Probe, factor: Factor, times: int, *, last_event_id: str = "", hosts: tuple[str, ...] | None = None
+    scenario: Scenario,
+    probe: Probe,
+    factor: Factor,
+    times: int,
+    *,
+    last_event_id: str = "",
+    hosts: tuple[str, ...] | None = None,
+    addresses: Mapping[str, str] | None = None,
 ) -> list[list[StreamPlan]]:
     """Follow-ups of a probe: single streams, one after the other, with one factor changed."""
     original = _streams(scenario, probe, "follow-up", tls_context(scenario), hosts)[0]
@@ -140,7 +152,13 @@ def plan_again(
         request = replace(
             request, url=probe.compare.direct, tls=tls_context(scenario) if probe.compare.direct.startswith("https:") else None
         )
-    return [[replace(original, stream=number, request=request, factor=factor)] for number in range(1, times + 1)]
+    again = reached_at(replace(original, request=request, factor=factor), addresses or {})
+    return [[replace(again, stream=number)] for number in range(1, times + 1)]
+
+
+def reached_at(plan: StreamPlan, addresses: Mapping[str, str]) -> StreamPlan:
+    """The plan with the addresses of the run's own services."""
+    return replace(plan, request=replace(plan.request, addresses=addresses))
 
 
 def _streams(scenario: Scenario, probe: Probe, phase: Phase, tls: ssl.SSLContext, hosts: tuple[str, ...] | None) -> list[StreamPlan]:
@@ -206,6 +224,7 @@ async def _sample_lag(lags: list[float]) -> None:
 def environment(lags: list[float], redactor: Redactor) -> Environment:
     """The measuring machine, and its lag over the run."""
     ordered = sorted(lags) or [0.0]
+    where = inside()
     proxies = {kind: url for kind, url in getproxies().items() if kind in ("http", "https", "all")}
     return Environment(
         version=__version__,
@@ -216,4 +235,6 @@ def environment(lags: list[float], redactor: Redactor) -> Environment:
         loop_lag_max=round(ordered[-1], 6),
         loop_lag_samples=len(lags),
         proxies=tuple(f"{kind}: {redactor.url(url)}" for kind, url in sorted(proxies.items())),
+        inside=where,
+        gateway=gateway() if where else None,
     )

@@ -217,6 +217,9 @@ def _verdict(
     noise = [f for f in findings if f.code == "runner-noise"]
     missed = [c for c in criteria if c.passed is False]
     unknown = [c for c in criteria if c.passed is None]
+    not_ready = tuple(s.error for s in recording.services if s.error)
+    if not_ready:
+        return "inconclusive", not_ready
     if recording.interrupted:
         return "inconclusive", (f"The run was not completed ({quoted(recording.interrupted)}).", *(f.message for f in errors))
     proven = any(f.code in _NOISE_PROOF for f in errors)
@@ -229,7 +232,8 @@ def _verdict(
         reason = f"The measuring machine stood still for {format_duration(frozen)}: what looks late or held back may have been the machine."
         return "inconclusive", (reason, *(f.message for f in errors))
     if errors or missed:
-        return "not-viable", (*(f.message for f in errors), *(f"{quoted(c.probe)}: {c.detail}" for c in missed))
+        died = (f"The service {quoted(s.name)} {s.state} while it was asked." for s in recording.services if s.state.startswith("exited"))
+        return "not-viable", (*(f.message for f in errors), *(f"{quoted(c.probe)}: {c.detail}" for c in missed), *died)
     if unknown:
         return "inconclusive", tuple(f"{quoted(c.probe)}: {c.detail}" for c in unknown)
     unfinished = [f for f in findings if f.code == "stalled"]

@@ -132,7 +132,15 @@ MALFORMED: dict[str, tuple[str | bytes, list[Where]]] = {
     ),
     "a key that is no word": (
         LEAST + "? [a]\n: b\n",
-        [(5, 3, "?", 'unknown key "?".', "Known keys here: version, name, target, criteria, probes, fallbacks, services, budget, follow_up.")],
+        [
+            (
+                5,
+                3,
+                "?",
+                'unknown key "?".',
+                "Known keys here: version, name, target, criteria, probes, fallbacks, services, budget, follow_up.",
+            )
+        ],
     ),
     "a missing key": (
         "version: 1\nprobes:\n  - url: https://a.test/\n",

@@ -6,6 +6,7 @@ from typing import Final
 from sse_check.diagnosis.cures import CURES
 from sse_check.diagnosis.finding import Confidence, Finding, Fix
 from sse_check.diagnosis.followup import FollowUp, follow_ups
+from sse_check.diagnosis.localhost import of_place
 from sse_check.diagnosis.platforms import Hop, cures_of, idle_limit, recognise
 from sse_check.diagnosis.rules import RULES
 from sse_check.diagnosis.shape import HELD_S
@@ -36,7 +37,7 @@ def diagnose(metrics: Sequence[StreamMetrics], criteria: Criteria, environment: 
         for rule, sign in _signs(view):
             signs.setdefault((rule.code, view.m.stream.probe), []).append((view.m, sign))
     rules = {rule.code: rule for rule in RULES}
-    findings = [_finding(rules[code], probe, seen) for (code, probe), seen in signs.items()]
+    findings = [_finding(rules[code], probe, seen, environment) for (code, probe), seen in signs.items()]
     findings += _runner_noise(criteria, environment)
     order = {code: number for number, code in enumerate(CODES)}
     return tuple(sorted(findings, key=lambda f: (_SEVERITY_ORDER[f.severity], order[f.code])))
@@ -87,9 +88,10 @@ def _documented(code: str, hops: Sequence[Hop]) -> str:
     return f" Documented by default: {', '.join(said)}." if said else ""
 
 
-def _finding(rule: Rule, probe: str, seen: list[tuple[StreamMetrics, Sign]]) -> Finding:
+def _finding(rule: Rule, probe: str, seen: list[tuple[StreamMetrics, Sign]], environment: Environment) -> Finding:
     m, clearest = min(seen, key=lambda pair: (_SEVERITY_ORDER[pair[1].severity or rule.severity], _CONFIDENCE_ORDER[pair[1].confidence]))
     hops = hops_of(m)
+    here, cures_here = of_place(rule.code, m, environment)
     return Finding(
         code=rule.code,
         severity=clearest.severity or rule.severity,
@@ -97,8 +99,8 @@ def _finding(rule: Rule, probe: str, seen: list[tuple[StreamMetrics, Sign]]) -> 
         probe=probe,
         streams=tuple(m.stream.stream for m, _ in seen),
         evidence=clearest.evidence,
-        message=clearest.message + _documented(rule.code, hops),
-        fixes=(*cures_of(hops, rule.code), *CURES.get(rule.code, ())),
+        message=clearest.message + here + _documented(rule.code, hops),
+        fixes=cures_here or (*cures_of(hops, rule.code), *CURES.get(rule.code, ())),
     )
 
 

@@ -1,20 +1,27 @@
-"""summary.md, the job summary: the verdict, the cause, what to change; everything else is folded."""
+"""summary.md, the job summary: the verdict, the cause, what to change; everything else is folded.
+
+It is made of sections, each whole Markdown by itself. Where all of them are too much, whole sections are left out.
+"""
 
 from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from sse_check.escape import code, prose
+from sse_check.escape import code, fence, literal, prose
 from sse_check.report.result import ENDINGS, FACTORS, Result, grouped_findings
 from sse_check.units import format_duration
 
 # GitHub drops a step summary of more than 1,048,576 bytes whole (actions/runner, FileCommandManager.cs).
 SUMMARY_LIMIT: Final = 900 * 1024
 _ROWS: Final = (200, 50, 10, 1)  # rows of each table, fewer each time until it fits
+_SECTION: Final = "\f"  # stands between sections in the template; no value can hold it, as every filter spells controls out
 
 
-def summary_markdown(result: Result) -> str:
-    """The result as GitHub-flavoured Markdown, under GitHub's limit whatever the run."""
+def summary_markdown(result: Result, limit: int = SUMMARY_LIMIT) -> str:
+    """The result as GitHub-flavoured Markdown of at most `limit` bytes: fewer rows first, then fewer sections.
+
+    The verdict, which is the first section, is never left out; where not even that has room, the text is empty.
+    """
     # Markdown is not HTML: autoescaping would not make it safe, so every value passes a filter by hand instead.
     jinja = Environment(
         loader=PackageLoader("sse_check.report"),
@@ -23,7 +30,7 @@ def summary_markdown(result: Result) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    jinja.filters.update(code=code, prose=prose, duration=_duration, mark=_mark, limit=_limit, source=_source)
+    jinja.filters.update(code=code, prose=prose, fence=fence, literal=literal, duration=_duration, mark=_mark, limit=_limit, source=_source)
     template = jinja.get_template("summary.md.j2")
     # The worst first: what is cut off at the end must be the good news.
     criteria = sorted(result.criteria, key=lambda c: (c.passed is not False, c.passed is not None))
@@ -31,11 +38,38 @@ def summary_markdown(result: Result) -> str:
     text = ""
     for rows in _ROWS:
         text = template.render(
-            result=result, rows=rows, criteria=criteria, worst=worst, groups=grouped_findings(result), endings=ENDINGS, factors=FACTORS
+            result=result,
+            rows=rows,
+            criteria=criteria,
+            worst=worst,
+            groups=grouped_findings(result),
+            endings=ENDINGS,
+            factors=FACTORS,
+            section=_SECTION,
         )
-        if len(text.encode()) <= SUMMARY_LIMIT:
+        if len(text.encode()) <= limit:
             break
-    return text
+    return _fitted(text.split(f"{_SECTION}\n"), limit)
+
+
+def _fitted(sections: list[str], limit: int) -> str:
+    """The sections in their order, without those that have no room; what is left out is counted."""
+    if sum(len(section.encode()) for section in sections) <= limit:
+        return "".join(sections)
+    room = limit - len(_left_out(len(sections)).encode())
+    kept = []
+    for number, section in enumerate(sections):
+        size = len(section.encode())
+        if size <= room:
+            kept.append(section)
+            room -= size
+        elif number == 0:
+            return ""
+    return "".join(kept) + _left_out(len(sections) - len(kept))
+
+
+def _left_out(count: int) -> str:
+    return f"\n{count} sections are left out here for want of room; `report.json` has all figures.\n"
 
 
 def _duration(seconds: float | None) -> str:

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from sse_check.diagnosis import Finding, hops_of
 from sse_check.metrics import StreamMetrics, percent
-from sse_check.recording import FallbackRecording, Recording
+from sse_check.recording import FallbackRecording, Recording, ServiceRecording
 from sse_check.report.strip import strip
 from sse_check.verdict import CriterionResult, Outcome, Verdict, stream_passed
 
@@ -108,6 +108,7 @@ class Result(Struct, frozen=True, kw_only=True):
     criteria: tuple[CriterionResult, ...]
     findings: tuple[Finding, ...]
     fallbacks: tuple[FallbackRecording, ...]
+    services: tuple[ServiceRecording, ...]
     hops: tuple[HopResult, ...]
     summary: Summary
     environment: ReportEnvironment
@@ -135,6 +136,7 @@ def build_result(recording: Recording, outcome: Outcome) -> Result:
         criteria=outcome.criteria,
         findings=outcome.findings,
         fallbacks=recording.fallbacks,
+        services=recording.services,
         hops=_hops(outcome),
         summary=_summary(outcome),
         environment=ReportEnvironment(

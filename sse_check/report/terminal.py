@@ -9,6 +9,7 @@ from sse_check.units import format_duration
 _SIGNS: Final = {"viable": "✔", "not-viable": "✘", "inconclusive": "?"}
 _MAX_STREAMS: Final = 40
 _MAX_FINDINGS: Final = 20
+_LOG_LINES: Final = 20  # of a service that never got ready
 
 
 def terminal_text(result: Result, *, report_dir: str | None = None) -> str:
@@ -35,6 +36,10 @@ def terminal_text(result: Result, *, report_dir: str | None = None) -> str:
     lines += [f"  {'✔' if s.passed else '✘'} {_name(s):{width}}  {s.strip}  {_figures(s)}" for s in shown]
     if len(result.test_results) > len(shown):
         lines.append(f"  … and {len(result.test_results) - len(shown)} more")
+    for service in result.services:
+        ready = f"ready after {format_duration(service.seconds)}" if service.seconds is not None else "never ready"
+        lines.append(f"  service {service.name} ({service.image}): {ready}, {service.state or 'not started'}")
+        lines += [f"    | {line}" for line in service.log.splitlines()[-_LOG_LINES:]] if service.error else []
     lines += [f"  fallback {f.kind}: {'works' if f.worked else 'does not work'} ({f.detail})" for f in result.fallbacks]
     lines += ["", f"  measured with an error of up to {format_duration(result.environment.loop_lag_p99)} (event loop lag, 99th percentile)"]
     if report_dir:

@@ -17,8 +17,8 @@ from msgspec import inspect
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from sse_check.redaction import Redactor
-from sse_check.scenario.model import Scenario
 from sse_check.scenario.files import NamedFile, named_files
+from sse_check.scenario.model import Scenario
 from sse_check.scenario.sense import check_sense
 from sse_check.scenario.values import KEYS, NOT_IN_A_FIELD_VALUE, assumed, nearest, read
 from sse_check.scenario.yaml_nodes import MAX_DEPTH, YamlProblem, compose

@@ -17,7 +17,11 @@ KEYS: Final = {
     "environment": (re.compile(r"[^=\0\s]+"), "no name of a variable", "Use letters, digits and underscores, as in LOG_LEVEL."),
     "files": (re.compile(r"/[^\0]*[^\0/]"), "no path in a container", "Write it from the root, as in /etc/nginx/nginx.conf."),
     # RFC 1123, section 2.1: a host name's label.
-    "services": (re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"), "no host name", "Use lower-case letters, digits and hyphens, as in app."),
+    "services": (
+        re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"),
+        "no host name",
+        "Use lower-case letters, digits and hyphens, as in app.",
+    ),
 }
 NOT_IN_A_FIELD_VALUE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110, section 5.5: no CR, LF, NUL
 

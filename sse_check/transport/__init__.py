@@ -5,8 +5,8 @@ arrived. It follows no redirect, parses no event and has no opinion: `probe` doe
 """
 
 import ssl
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from sse_check.recording import Ended, Head, Reason
@@ -16,7 +16,10 @@ Clock = Callable[[], int]  # nanoseconds of one monotonic clock
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request as it is to be sent. `tls` is None for a plain connection; `connect_timeout` is in seconds."""
+    """One request as it is to be sent. `tls` is None for a plain connection; `connect_timeout` is in seconds.
+
+    `addresses` are host names that no resolver knows, and where they are reached: without any proxy of the environment.
+    """
 
     method: str
     url: str
@@ -24,6 +27,7 @@ class Request:
     body: bytes | None = None
     tls: ssl.SSLContext | None = None
     connect_timeout: float = 10.0
+    addresses: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ import asyncio
 import socket
 import ssl
 from typing import Any, Final, cast
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.client_exceptions import (
@@ -33,6 +34,7 @@ from yarl import URL
 
 from sse_check.recording import Head, Reason
 from sse_check.transport import Clock, End, Request, Sink, Trace
+from sse_check.transport.resolve import KnownFirst
 
 # Above what one read of asyncio brings (256 KiB), so that aiohttp never pauses a stream that is drained at once.
 _READ_BUFFER: Final = 1024 * 1024
@@ -145,13 +147,19 @@ async def fetch(request: Request, sink: Sink, trace: Trace, clock: Clock) -> End
         return sock
 
     connector = aiohttp.TCPConnector(
-        socket_factory=stamped, ssl=request.tls or True, force_close=True, use_dns_cache=False, limit=0, happy_eyeballs_delay=0.25
+        socket_factory=stamped,
+        resolver=KnownFirst(request.addresses),
+        ssl=request.tls or True,
+        force_close=True,
+        use_dns_cache=False,
+        limit=0,
+        happy_eyeballs_delay=0.25,
     )
     session = aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=[_tracing(trace, sockets, clock, tls=request.url.startswith("https:"))],
-        trust_env=True,
+        trust_env=urlsplit(request.url).hostname not in request.addresses,
         skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=request.connect_timeout, connect=request.connect_timeout * 2),
         read_bufsize=_READ_BUFFER,

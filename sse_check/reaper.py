@@ -1,0 +1,136 @@
+"""Removes what a run has started, by the run's label and nothing else; also when the run itself was killed.
+
+A run that is killed outright cannot tidy up. So a reaper watches it from outside: beside a container another container
+of the same image, beside a process a child in a session of its own. It waits for the run to be over, and then removes
+what it finds. What even the reaper could not remove, the next run does: it looks whose owner is gone.
+
+    python -m sse_check.reaper RUN container:ID      waits until that container is over
+    python -m sse_check.reaper RUN process:…         waits for the end of its standard input
+"""
+
+import os
+import re
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+# On every container, network and image of a run: which run, and who owns it.
+RUN: Final = "sse-check.run"
+OWNER: Final = "sse-check.owner"
+# On the reaper's container instead of RUN, so that it does not remove itself before it is done.
+REAPER: Final = "sse-check.reaper"
+
+DONE: Final = b"done"
+_TRIES: Final = 20
+_PAUSE_S: Final = 0.1
+_JOB_S: Final = 36 * 3600  # longer than any job of GitHub's lives (a self-hosted one may take a day)
+
+
+def sweep(client: "DockerClient", run: str) -> None:
+    """Remove the containers (with their anonymous volumes), networks and images of a run. Doing it twice does no harm."""
+    from docker.errors import APIError
+
+    mine: dict[str, str | list[str] | bool] = {"label": f"{RUN}={run}"}
+    for _ in range(_TRIES):
+        # A removal that is under way answers "conflict"; so it is asked until nothing is left.
+        containers = client.containers.list(all=True, filters=mine, ignore_removed=True)
+        for container in containers:
+            with suppress(APIError):
+                container.remove(force=True, v=True)
+        networks = client.networks.list(filters=mine)
+        for network in networks:
+            with suppress(APIError):
+                network.reload()
+                for member in network.attrs.get("Containers") or {}:
+                    network.disconnect(member, force=True)
+                network.remove()
+        if not containers and not networks:
+            break
+        if client.containers.list(all=True, filters=mine, ignore_removed=True) or client.networks.list(filters=mine):
+            time.sleep(_PAUSE_S)
+    for image in client.images.list(filters=mine):
+        with suppress(APIError):
+            client.images.remove(image.id or "", noprune=True)  # its layers stay: the next build uses them
+
+
+def sweep_orphans(client: "DockerClient") -> None:
+    """Remove what runs have left whose owner is gone. What cannot be proven to be left behind stays."""
+    found = [c.labels for c in client.containers.list(all=True, filters={"label": RUN}, ignore_removed=True)]
+    found += [n.attrs.get("Labels") or {} for n in client.networks.list(filters={"label": RUN})]
+    for run, owner in {(labels[RUN], labels.get(OWNER, "")) for labels in found}:
+        if _is_gone(client, owner):
+            sweep(client, run)
+    # A running reaper is at work; one that was never started, because its owner was killed just then, never will be.
+    for reaper in client.containers.list(all=True, filters={"label": REAPER}, ignore_removed=True):
+        if reaper.status != "running" and _is_gone(client, reaper.labels.get(OWNER, "")):
+            dismiss(client, reaper.labels[REAPER])
+
+
+def dismiss(client: "DockerClient", run: str) -> None:
+    """Remove the reaper's own container."""
+    from docker.errors import APIError
+
+    for reaper in client.containers.list(all=True, filters={"label": f"{REAPER}={run}"}, ignore_removed=True):
+        with suppress(APIError):
+            reaper.remove(force=True)
+
+
+def owner_label(container_id: str | None) -> str:
+    """Who owns what a run starts: its container, or its process (where its number counts, number, start time)."""
+    return f"container:{container_id}" if container_id else f"process:{_numbering()}:{os.getpid()}:{_started(str(os.getpid()))}"
+
+
+def _numbering() -> str:
+    """Where a process number means something: this boot of this machine, and this process namespace of it."""
+    boot, namespace = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    if not boot.exists() or not namespace.is_symlink():
+        return ""
+    return f"{boot.read_text(encoding='ascii').strip()}/{re.sub('[^0-9]', '', str(namespace.readlink()))}"
+
+
+def _started(pid: str) -> str:
+    """When a process was started, in ticks since the boot (proc_pid_stat(5), field 22); empty if there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def _is_gone(client: "DockerClient", owner: str) -> bool:
+    """Whether an owner is over for certain: a process of another machine cannot be seen from here, and counts as alive."""
+    from docker.errors import NotFound
+
+    if match := re.fullmatch(r"container:([0-9a-f]+)", owner):
+        try:
+            return client.containers.get(match[1]).status in ("exited", "dead")
+        except NotFound:
+            return True
+    if match := re.fullmatch(r"process:([^:]+):([0-9]+):([0-9]+)", owner):
+        return match[1] == _numbering() and _started(match[2]) != match[3]
+    return False
+
+
+def main(run: str, owner: str) -> int:
+    """Wait until the owner is over, then remove what its run has left."""
+    kind, _, container_id = owner.partition(":")
+    if kind == "process" and sys.stdin.buffer.read() == DONE:
+        return 0
+    import docker
+    import requests
+    from docker.errors import APIError
+
+    client = docker.from_env()
+    if kind == "container":
+        with suppress(APIError, requests.RequestException):
+            client.api.wait(container_id, timeout=_JOB_S)
+    sweep(client, run)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:3]))
