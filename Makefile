@@ -1,25 +1,38 @@
 # Each target sets up what it needs, in .venv. PYTHON chooses the interpreter: 3.11 or newer.
 PYTHON ?= python3
 BIN := .venv/bin
+ACTIONS := action.yml composite/action.yml
+WORKFLOWS := $(wildcard .github/workflows/*.yml examples/workflows/*.yml)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
 
-.PHONY: demo test lab check fix lock clean
+.PHONY: demo test lab container check bench-image fix lock clean
 .DEFAULT_GOAL := test
 
 demo: .venv/.runtime  ## the whole check against the embedded server
 	$(BIN)/python -m sse_check demo
 
 test: .venv/.dev  ## every test that needs Python only
-	$(BIN)/python -m pytest -m "not lab"
+	$(BIN)/python -m pytest -m "not lab and not container"
 
 lab: .venv/.dev  ## the tests against real proxies, which .ci/install-lab installs; prints the confusion matrix
 	$(BIN)/python -m pytest -m lab
 
-check: .venv/.dev  ## formatting, lint, types, and the walls between the modules
+container: .venv/.dev .venv/.workflows  ## the image, and the action as GitHub's runner runs it; .ci/install-container starts the engine
+	$(BIN)/python -m pytest -m container
+
+check: .venv/.dev .venv/.workflows  ## formatting, lint, types, the walls between the modules; the action, its image and its workflows
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile tests/container/standins/*/Dockerfile examples/*/*/Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions $(ACTIONS)
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows $(WORKFLOWS)
+	$(BIN)/actionlint -config-file .github/actionlint.yaml $(WORKFLOWS)
+	$(BIN)/zizmor --offline --persona=auditor --no-progress --config .github/zizmor.yml $(ACTIONS) $(WORKFLOWS)
+
+bench-image: .venv/.dev  ## size and cold start of the image, against its base
+	$(BIN)/python benchmarks/image.py
 
 fix: .venv/.dev  ## what can be mended by itself
 	$(BIN)/ruff check --fix .
@@ -43,6 +56,10 @@ lock: .venv/.dev  ## the newest versions, with hashes; for every Python from 3.1
 	$(PIP) -r requirements/dev.txt
 	$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
 	touch $@ .venv/.runtime
+
+.venv/.workflows: requirements/workflows.txt | .venv/bin/python
+	$(PIP) -r requirements/workflows.txt
+	touch $@
 
 clean:
 	rm -rf .venv sse-check-demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -143,7 +143,9 @@ def _observed(
     try:
         if report_dir is not None:
             prepare_report_dir(report_dir)
-        checked = asyncio.run(observe())
+        # Reads are stamped in the sockets' own `recv`, which only this loop calls (Windows has another by default).
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            checked = runner.run(observe())
         if report_dir is not None:
             publish(checked, report_dir)
     except ReportDirError as error:

@@ -277,7 +277,7 @@ def append_summary(file: Path | None, result: Result) -> None:
 def hand_over(directory: Path, workspace: Path) -> None:
     """Give what root has written to the workspace's owner: a later checkout could not remove it otherwise."""
     owner = workspace.stat()
-    if os.geteuid() != 0 or owner.st_uid == 0 or not directory.is_dir():
+    if not hasattr(os, "geteuid") or os.geteuid() != 0 or owner.st_uid == 0 or not directory.is_dir():
         return
     above = [parent for parent in directory.parents if parent.is_relative_to(workspace) and parent != workspace]
     for path in (*above, directory, *directory.rglob("*")):

@@ -193,8 +193,10 @@ class Deployment:
     def _join(self, own: str) -> None:
         """Enter the private network. Refused where this container shares another's, which then reaches the bridge by itself."""
         assert self._network is not None
-        with suppress(OSError):
+        try:
             self._network.connect(own)
+        except OSError as error:
+            self.tell(f"services: their network cannot be joined: {_said(error)}")
 
     def _start(self, started: _Started) -> None:
         """One service: its image, its container, its files, and then wait for it."""

@@ -66,7 +66,7 @@ def origin(image: str) -> Iterator[str]:
 @pytest.fixture
 def pull_request(runner: Runner) -> Runner:
     """A machine with a pull request checked out: an application, its Dockerfile, and nginx's configuration."""
-    shutil.copytree(HERE / "pr", runner.workspace, dirs_exist_ok=True)
+    shutil.copytree(ROOT / "examples/pull-request", runner.workspace, dirs_exist_ok=True)
     (runner.workspace / ".github").mkdir()
     (runner.workspace / "sse-check.yml").rename(runner.workspace / ".github/sse-check.yml")
     return runner
