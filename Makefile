@@ -5,7 +5,7 @@ ACTIONS := action.yml composite/action.yml
 WORKFLOWS := $(wildcard .github/workflows/*.yml examples/workflows/*.yml)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
 
-.PHONY: demo test lab container check bench-image fix lock clean
+.PHONY: demo test lab container check bench fix lock clean
 .DEFAULT_GOAL := test
 
 demo: .venv/.runtime  ## the whole check against the embedded server
@@ -31,7 +31,7 @@ check: .venv/.dev .venv/.workflows  ## formatting, lint, types, the walls betwee
 	$(BIN)/actionlint -config-file .github/actionlint.yaml $(WORKFLOWS)
 	$(BIN)/zizmor --offline --persona=auditor --no-progress --config .github/zizmor.yml $(ACTIONS) $(WORKFLOWS)
 
-bench-image: .venv/.dev  ## size and cold start of the image, against its base
+bench: .venv/.dev  ## size and cold start of the image, against its base
 	$(BIN)/python benchmarks/image.py
 
 fix: .venv/.dev  ## what can be mended by itself

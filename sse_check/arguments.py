@@ -179,7 +179,7 @@ def load_file(path: Path, variables: Variables, *, inside: Path | None = None) -
         return reasons[-1]
 
     scenario = load(raw, file=str(path), variables=variables, unusable=unusable)
-    return compared(with_files(scenario, lambda named: found[named.at])), variables
+    return compared(with_files(scenario, lambda named: found.get(named.at, named.name))), variables
 
 
 def _unusable(path: Path, named: NamedFile, inside: Path | None) -> str | None:

@@ -29,7 +29,8 @@ class Interruption:
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            # Once asked to end, the program is on its way out: its exit status is to be the first signal's.
+            signal.signal(number, signal.SIG_IGN if self.by else handler)
 
     @contextmanager
     def asking(self, ask: Callable[[str], None]) -> Iterator[None]:

@@ -63,11 +63,11 @@ def sweep_orphans(client: "DockerClient") -> None:
     found = [c.labels for c in client.containers.list(all=True, filters={"label": RUN}, ignore_removed=True)]
     found += [n.attrs.get("Labels") or {} for n in client.networks.list(filters={"label": RUN})]
     for run, owner in {(labels[RUN], labels.get(OWNER, "")) for labels in found}:
-        if _is_gone(client, owner):
+        if is_gone(client, owner):
             sweep(client, run)
     # A running reaper is at work; one that was never started, because its owner was killed just then, never will be.
     for reaper in client.containers.list(all=True, filters={"label": REAPER}, ignore_removed=True):
-        if reaper.status != "running" and _is_gone(client, reaper.labels.get(OWNER, "")):
+        if reaper.status != "running" and is_gone(client, reaper.labels.get(OWNER, "")):
             dismiss(client, reaper.labels[REAPER])
 
 
@@ -101,7 +101,7 @@ def _started(pid: str) -> str:
         return ""
 
 
-def _is_gone(client: "DockerClient", owner: str) -> bool:
+def is_gone(client: "DockerClient", owner: str) -> bool:
     """Whether an owner is over for certain: a process of another machine cannot be seen from here, and counts as alive."""
     from docker.errors import NotFound
 

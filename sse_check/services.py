@@ -221,7 +221,7 @@ class Deployment:
             )
             started.container = container
             if service.files:
-                container.put_archive("/", _archive(service.files))
+                container.put_archive("/", archive(service.files))
             self._go_on()
             began = time.monotonic()
             container.start()
@@ -353,7 +353,7 @@ def _own_container(client: "DockerClient") -> str | None:
         return None
 
 
-def _archive(files: Mapping[str, str]) -> bytes:
+def archive(files: Mapping[str, str]) -> bytes:
     """The files and directories as a tar of their places in the container; they belong to root there, and all may read them."""
 
     def readable(entry: tarfile.TarInfo) -> tarfile.TarInfo:

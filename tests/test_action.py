@@ -1,5 +1,6 @@
 """The action's door: what the runner hands in, and what the next step and the job summary read."""
 
+import io
 import os
 import subprocess
 import sys
@@ -9,8 +10,11 @@ import pytest
 import yaml
 
 from sse_check import github
+from sse_check.report import Result, build_result
+from sse_check.verdict import judge
 from tests.support.process import ROOT
 from tests.support.runner import commands_in, read_outputs
+from tests.support.streams import answer, probe, recording, scenario, stream
 
 SECRET = "hunter2/hunter2+äöü"
 
@@ -218,3 +222,107 @@ def test_an_output_cannot_define_another(tmp_path):
     values = {"verdict": "x\nEOF\nstreaming_enabled=true\nstreaming_enabled<<sse_check_\ntrue\nsse_check_", "codes": "a,b"}
     github.write_outputs(tmp_path / "output", values)
     assert read_outputs((tmp_path / "output").read_text()) == values
+
+
+def test_the_composite_action_is_the_same_action():
+    """
+    The two action files declare the same inputs and outputs, word for word; the composite hands every one of them on.
+    """
+    container, composite = (yaml.safe_load((ROOT / name).read_text()) for name in ("action.yml", "composite/action.yml"))
+    assert composite["inputs"] == container["inputs"]
+    assert {name: spec["description"] for name, spec in composite["outputs"].items()} == {
+        name: spec["description"] for name, spec in container["outputs"].items()
+    }
+    assert [spec["value"] for spec in composite["outputs"].values()] == [
+        f"${{{{ steps.check.outputs.{name} }}}}" for name in container["outputs"]
+    ]
+    (check,) = (step for step in composite["runs"]["steps"] if step.get("id") == "check")
+    handed_on = {name: value for name, value in check["env"].items() if name.startswith("INPUT_")}
+    assert handed_on == {f"INPUT_{name.upper().replace('-', '_')}": f"${{{{ inputs.{name} }}}}" for name in container["inputs"]}
+
+
+SERVICES = """\
+version: 1
+services: {app: {image: "nginx:1.29", port: 80}}
+target: {url: "http://app"}
+probes: [{name: a, path: /events}]
+"""
+
+
+def test_services_need_the_workflows_word(step):
+    """
+    A scenario that starts containers is refused unless the workflow allows it; the message says what that means.
+    """
+    (step.workspace / ".github/sse-check.yml").write_text(SERVICES)
+    step.run()
+    assert step.status == 2
+    assert "containers: true" in step.log
+    assert "root on the runner" in step.log
+
+
+def test_without_an_engine_services_are_a_clear_error(step, monkeypatch):
+    """
+    Nothing answers where the engine should: one sentence, and no trace of a crash.
+    """
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+    (step.workspace / ".github/sse-check.yml").write_text(SERVICES)
+    step.run(containers="true")
+    assert step.status == 2, step.log
+    assert "no Docker engine answers at unix:///nonexistent/docker.sock" in step.log
+    assert "Traceback" not in step.log + step.errors
+    assert step.outputs["streaming_enabled"] == "false"
+
+
+def test_allowed_hosts_need_no_pattern_for_the_scenarios_own_services(step, monkeypatch):
+    """
+    What the run itself starts is reached in a network of its own.
+    """
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+    (step.workspace / ".github/sse-check.yml").write_text(SERVICES)
+    step.run(containers="true", allow__hosts="app.example.test")
+    assert "which no pattern allows" not in step.log
+    assert "no Docker engine" in step.log
+
+
+def test_debug_logging_shows_the_phases_of_each_stream(step, server, monkeypatch):
+    """
+    Only where the runner says that debug logging is on.
+    """
+    url = f"{server}/events?count=2&every=50ms"
+    assert "::debug::" not in step.run(url=url).log
+    monkeypatch.setenv("RUNNER_DEBUG", "1")
+    shown = [rest for name, rest in commands_in(step.run(url=url).log) if name == "debug"]
+    assert any("alone #1" in line and "head" in line for line in shown)
+
+
+def result_with(count: int) -> Result:
+    """A result with so many findings of one kind."""
+    names = [f"probe {number}" for number in range(count)]
+    value = recording(*(stream(head=answer(500), probe=name) for name in names), scenario=scenario(*map(probe, names)))
+    return build_result(value, judge(value))
+
+
+@pytest.mark.parametrize(("count", "shown", "last"), [(9, 9, "http-error in probe 8"), (10, 10, "and 1 more"), (300, 10, "and 291 more")])
+def test_nine_annotations_of_a_kind_and_the_rest_counted(count, shown, last):
+    """
+    The runner keeps ten of a kind in a step: nine, and one that says how many more there are.
+    """
+    out = io.StringIO()
+    github.annotate_result(result_with(count), out)
+    errors = [rest for name, rest in commands_in(out.getvalue()) if name == "error"]
+    assert len(errors) == shown
+    assert last in errors[-1]
+
+
+def test_the_summary_takes_the_room_that_there_is(tmp_path):
+    """
+    A step summary that is nearly full gets the verdict and what fits; GitHub would drop all of it beyond 1 MiB.
+    """
+    file = tmp_path / "summary"
+    for already, begins in ((0, True), (github.SUMMARY_BYTES - 2_000, True), (github.SUMMARY_BYTES - 10, False)):
+        file.write_text("x" * already)
+        github.append_summary(file, result_with(50))
+        text = file.read_text()
+        assert len(text.encode()) <= github.SUMMARY_BYTES
+        assert ("### ❌" in text) == begins
+        assert text.count("<details>") == text.count("</details>")

@@ -43,7 +43,9 @@ def test_every_code_has_its_heading_its_cure_and_its_fault():
     assert set(CODES) - {"runner-noise"} <= set(FAULTS)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.yml")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted([*(ROOT / "examples").glob("*.yml"), ROOT / "examples/pull-request/sse-check.yml"]), ids=lambda path: path.name
+)
 def test_examples_are_valid(path):
     """
     Every example is a valid scenario.

@@ -1,5 +1,6 @@
 """The reports: complete, in agreement with each other, and harmless whatever a server wrote."""
 
+import io
 import re
 from typing import Any
 from xml.etree import ElementTree
@@ -8,12 +9,14 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 
-from sse_check.recording import FallbackRecording, Head, Recording, Redirect, StreamRecording
+from sse_check import github
+from sse_check.recording import FallbackRecording, Head, Recording, Redirect, ServiceRecording, StreamRecording
 from sse_check.report import Result, build_result, junit_xml, report_json, summary_markdown, terminal_text
 from sse_check.report.strip import strip
 from sse_check.scenario import Target
 from sse_check.verdict import judge
 from tests.support.drawn import recordings
+from tests.support.runner import commands_in
 from tests.support.streams import answer, every, probe, recording, scenario, stream
 
 SECONDS_20 = every(1.0, 20)
@@ -389,6 +392,27 @@ def test_the_summary_of_a_huge_hostile_run_fits():
     assert len(terminal_text(result).encode()) < GITHUB_LIMIT
 
 
+@pytest.mark.parametrize("limit", [1_000, 3_000, 20_000, 100_000])
+def test_a_summary_that_is_too_long_loses_whole_sections(limit: int):
+    """
+    Every section is there as a whole or not at all, the verdict always, and what is left out is counted.
+    """
+    log = "a line of the log\n" * 900
+    services = [ServiceRecording(name=f"app{n}", image="x", state="running", log=log) for n in range(3)]
+    result = result_of(recording(stream([20.0] * 20, sent=SECONDS_20), services=services))
+    whole, cut = summary_markdown(result), summary_markdown(result, limit)
+
+    assert len(cut.encode()) <= limit < len(whole.encode()) or cut == whole
+    assert cut.startswith("### ❌ SSE does not stream")
+    assert cut.count("<details>") == cut.count("</details>")
+    assert cut.count("```text") * 2 == cut.count("```")
+    assert set(cut.splitlines()) - set(whole.splitlines()) <= {
+        line for line in cut.splitlines() if "left out here for want of room" in line
+    }
+    assert ("left out here" in cut) == (cut != whole)
+    assert summary_markdown(result, 100) == ""  # not even the verdict has room
+
+
 def test_what_is_cut_off_is_counted():
     """
     More streams than a table shows: the worst are shown, the rest is counted.
@@ -493,6 +517,7 @@ def faulty(text: str) -> Recording:
         *streams,
         scenario=scenario(*probes, name=text, target=Target(url=text)),
         fallbacks=[FallbackRecording(kind="batch", url=text, worked=False, seconds=0.1, detail=text)],
+        services=[ServiceRecording(name=text, image=text, in_front_of=text, state=f"exited {text}")],
     )
 
 
@@ -524,6 +549,28 @@ def test_hostile_texts_stay_in_their_place_in_the_summary(text: str):
     ]
     for number in told:
         assert ACTIVE.search(skeleton(lines[number]).replace("`…`", "")) is None
+
+
+@hostile_texts
+def test_a_services_log_stays_in_its_fence(text: str):
+    """
+    The lines of a log are in a code block that none of them ends; in a terminal and in a workflow's log each stays a line.
+    """
+    log = f"one\n{text}\nlast\n```\n</details>\n"
+    service = ServiceRecording(name="app", image="built from .", error=f"The service app cannot be asked: {text}", log=log)
+    result = result_of(recording(services=[service]))
+    summary = summary_markdown(result)
+    fence = re.search(r"^(`{3,})text\n(.*?)\n\1\n\n</details>", summary, re.MULTILINE | re.DOTALL)
+
+    assert result.verdict == "inconclusive"
+    assert fence is not None
+    assert not any(line.strip().startswith(fence[1]) for line in fence[2].split("\n"))
+    assert fence[2].startswith("one\n")
+    assert RAW.search(summary + terminal_text(result)) is None
+    out = io.StringIO()
+    github.show_logs(result, out)
+    assert [name for name, _ in commands_in(out.getvalue())] == ["group", "endgroup"]
+    assert "##[" not in terminal_text(result)
 
 
 @hostile_texts

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sse_check.recording import FallbackRecording, Redirect, StreamRecording, merge
+from sse_check.recording import FallbackRecording, Redirect, ServiceRecording, StreamRecording, merge
 from sse_check.scenario import BatchFallback, Fallback, Scenario, WebSocketFallback
 from sse_check.verdict import CriterionResult, judge
 from tests.support.streams import answer, every, judged, probe, recording, scenario, stream
@@ -473,3 +473,29 @@ def test_a_recording_can_be_judged_by_another_scenario():
     other: Scenario = scenario(first_event=3.0)
 
     assert (judge(value).verdict, judge(value, other).verdict, judge(value).verdict) == ("not-viable", "viable", "not-viable")
+
+
+# --- services -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_service_that_never_got_ready_leaves_everything_open():
+    """
+    Nothing was asked, so nothing is known; the reason is the service's.
+    """
+    failed = ServiceRecording(name="app", image="x", error="The service app cannot be asked: it exited with status 1 before it was ready.")
+    outcome = judged(services=[failed])
+
+    assert (outcome.verdict, outcome.recommendation) == ("inconclusive", "MEASURE AGAIN")
+    assert outcome.reasons == (failed.error,)
+
+
+def test_a_service_that_went_down_is_among_the_reasons():
+    """
+    What the stream shows decides, and that its service is gone is said beside it.
+    """
+    gone = ServiceRecording(name="app", image="x", seconds=0.1, state="exited with status 137")
+    broken = judged(stream(every(1, 4), ended="truncated"), services=[gone])
+
+    assert broken.verdict == "not-viable"
+    assert broken.reasons[-1] == "The service `app` exited with status 137 while it was asked."
+    assert judged(stream(SECONDS_20), services=[gone]).verdict == "viable"

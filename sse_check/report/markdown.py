@@ -13,7 +13,7 @@ from sse_check.units import format_duration
 
 # GitHub drops a step summary of more than 1,048,576 bytes whole (actions/runner, FileCommandManager.cs).
 SUMMARY_LIMIT: Final = 900 * 1024
-_ROWS: Final = (200, 50, 10, 1)  # rows of each table, fewer each time until it fits
+_ROWS: Final = (200, 50, 10)  # rows of each table, fewer each time until it fits
 _SECTION: Final = "\f"  # stands between sections in the template; no value can hold it, as every filter spells controls out
 
 

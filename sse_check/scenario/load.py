@@ -98,7 +98,7 @@ def load(
     scenario = msgspec.convert(value, Scenario)
     check_sense(scenario, walk.wrong_at, walk.said)
     for named in named_files(scenario):
-        if (why := unusable(named)) is not None:
+        if named.at not in walk.assumed and (why := unusable(named)) is not None:
             walk.wrong_at(named.at, named.wrong(why), named.right)
     if walk.mistakes:
         raise ScenarioError(walk.mistakes)
@@ -120,6 +120,7 @@ class _Walk:
         self.file = file
         self.variables = variables
         self.mistakes: list[Mistake] = []
+        self.assumed: set[str] = set()  # paths whose value a variable will bring
         self._marks: dict[str, tuple[int, int]] = {}
         self._redact = Redactor(variables.secret_values()).text  # a secret in the wrong place is quoted by no mistake
         self._visits = 0
@@ -314,6 +315,7 @@ class _Walk:
         try:
             text = self._text(node, path)
         except _Assumed:
+            self.assumed.add(path)
             return assumed(kind, extra)
         try:
             return read(text, kind, extra, example)

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from sse_check.recording import Events, FallbackRecording, Head, Reads, Recording, Redirect, StreamRecording, Times
+from sse_check.recording import Events, FallbackRecording, Head, Reads, Recording, Redirect, ServiceRecording, StreamRecording, Times
 from sse_check.scenario import Probe, Scenario
 from tests.support.streams import QUIET, probe, scenario
 
@@ -120,11 +120,22 @@ def recordings(draw: st.DrawFn) -> Recording:
         seconds=st.floats(0, 10),
         detail=_TEXT,
     )
+    service = st.builds(
+        ServiceRecording,
+        name=_TEXT,
+        image=_TEXT,
+        in_front_of=st.none() | _TEXT,
+        seconds=st.none() | st.floats(0, 60),
+        error=st.none() | st.text(min_size=1, max_size=40),
+        state=st.sampled_from(["", "running", "exited with status 3"]) | _TEXT,
+        log=_TEXT,
+    )
     return Recording(
         started_at="2026-01-15T10:30:00Z",
         scenario=plan,
         environment=msgspec.structs.replace(QUIET, loop_lag_p99=draw(st.sampled_from([0.0, 0.001, 5.0]))),
         streams=tuple(draw(st.lists(streams(tuple(p.name for p in plan.probes)), max_size=4))),
         fallbacks=tuple(draw(st.lists(tried, max_size=1))),
+        services=tuple(draw(st.lists(service, max_size=2))),
         interrupted=draw(st.none() | _TEXT),
     )

@@ -11,7 +11,18 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from sse_check.metrics import StreamMetrics, measure
-from sse_check.recording import Environment, Events, FallbackRecording, Head, Reads, Recording, Redirect, StreamRecording, Times
+from sse_check.recording import (
+    Environment,
+    Events,
+    FallbackRecording,
+    Head,
+    Reads,
+    Recording,
+    Redirect,
+    ServiceRecording,
+    StreamRecording,
+    Times,
+)
 from sse_check.scenario import Criteria, Expect, Fallback, Probe, Scenario, Target, Timestamps, Until
 from sse_check.verdict import Outcome, judge
 
@@ -138,17 +149,19 @@ def recording(
     *streams: StreamRecording,
     scenario: Scenario = scenario(),  # noqa: B008  # frozen
     fallbacks: Sequence[FallbackRecording] = (),
+    services: Sequence[ServiceRecording] = (),
     interrupted: str | None = None,
-    **lag: float,
+    **environment_of: Any,
 ) -> Recording:
-    """A run of these streams on a quiet machine; `loop_lag_p99=0.5` makes it a busy one."""
-    environment = Environment(**{**{name: getattr(QUIET, name) for name in QUIET.__struct_fields__}, **lag})
+    """A run of these streams on a quiet machine; `loop_lag_p99=0.5` makes it a busy one, `inside="action"` a step of a workflow."""
+    environment = Environment(**{**{name: getattr(QUIET, name) for name in QUIET.__struct_fields__}, **environment_of})
     return Recording(
         started_at="2026-01-15T10:30:00Z",
         scenario=scenario,
         environment=environment,
         streams=streams,
         fallbacks=tuple(fallbacks),
+        services=tuple(services),
         interrupted=interrupted,
     )
 

@@ -1,0 +1,83 @@
+"""Signals: the first asks for an orderly end, from the program's start to its end, and the second breaks nothing off."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from sse_check.interruption import Interruption
+from tests.support.process import COMMAND, ROOT
+
+
+@pytest.fixture(autouse=True)
+def _own_signals() -> Iterator[None]:
+    """What a test does to the signals of this process is undone."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_asks_and_later_ones_change_nothing(number: signal.Signals):
+    """
+    `by` is the first signal; it is asked once.
+    """
+    asked: list[str] = []
+    with Interruption() as interruption, interruption.asking(asked.append):
+        assert interruption.by is None
+        signal.raise_signal(number)
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+
+    assert asked == [number.name]
+    assert interruption.by is number
+    assert signal.getsignal(number) is signal.SIG_IGN  # up to the program's end
+
+
+def test_without_a_signal_everything_is_as_it_was():
+    """
+    The handlers from before are back.
+    """
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with Interruption():
+        assert signal.getsignal(signal.SIGTERM) not in before
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_signal_that_came_before_is_asked_at_once():
+    """
+    While inputs are read nobody asks yet; the run that begins then ends at once.
+    """
+    asked: list[str] = []
+    with Interruption() as interruption:
+        signal.raise_signal(signal.SIGINT)
+        with interruption.asking(asked.append):
+            assert asked == ["SIGINT"]
+
+
+def test_a_second_signal_does_not_break_off_the_report(server, tmp_path):
+    """
+    SIGINT and, while its report is written, SIGTERM: the report is whole, and the status is the first one's.
+    """
+    process = subprocess.Popen(
+        [*COMMAND, "probe", f"{server}/events?count=500&every=50ms", "--report-dir", str(tmp_path / "report")],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    time.sleep(1.5)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+        if process.poll() is None:
+            process.send_signal(number)
+            time.sleep(0.03)
+    assert process.wait(10) == 130
+    judged = subprocess.run(
+        [sys.executable, "-m", "sse_check", "judge", str(tmp_path / "report/recording.ndjson")],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert judged.returncode == 3
+    assert "SIGINT" in judged.stdout
+    assert (tmp_path / "report/junit.xml").is_file()
