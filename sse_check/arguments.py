@@ -184,14 +184,14 @@ def load_file(path: Path, variables: Variables, *, inside: Path | None = None) -
 
 def _unusable(path: Path, named: NamedFile, inside: Path | None) -> str | None:
     """Why a file that the scenario names cannot be what it must be, or None."""
-    real = path.resolve()
-    if inside is not None and (not real.is_relative_to(inside) or ".git" in real.relative_to(inside).parts):
-        return "it is outside the workspace" if not real.is_relative_to(inside) else "it lies in .git, which may hold credentials"
+    if (why := _outside(path, inside)) is not None:
+        return why
     try:
         if named.kind == "build":
             if not path.is_dir():
                 return "it is no directory" if path.exists() else "there is no such directory"
-            if not (path / named.dockerfile).is_file():
+            # Within the build's own directory, wherever links lead: else the engine would be sent another file's text.
+            if not (path / named.dockerfile).is_file() or _outside(path / named.dockerfile, path.resolve()) is not None:
                 return f"it has no {named.dockerfile}"
         elif not path.is_dir() or named.kind == "file":
             with path.open("rb"):
@@ -199,6 +199,16 @@ def _unusable(path: Path, named: NamedFile, inside: Path | None) -> str | None:
     except OSError as error:
         return error.strerror or type(error).__name__
     return None
+
+
+def _outside(path: Path, inside: Path | None) -> str | None:
+    """Why a path, its links followed, is not one of a directory that no path may leave; None where it is."""
+    if inside is None:
+        return None
+    real = path.resolve()
+    if not real.is_relative_to(inside):
+        return "it is outside the workspace"
+    return "it lies in .git, which may hold credentials" if ".git" in real.relative_to(inside).parts else None
 
 
 def probe_scenario(args: argparse.Namespace) -> Scenario:

@@ -26,6 +26,8 @@ from sse_check.arguments import load_file, parser, probe_scenario, url_scenario,
 from sse_check.errors import UsageError
 from sse_check.escape import for_log
 from sse_check.interruption import Interruption
+from sse_check.place import forget_missing_certificates
+from sse_check.redaction import Redactor
 from sse_check.scenario import Scenario, ScenarioError, Variables, schema, variables_in
 
 if TYPE_CHECKING:
@@ -41,7 +43,14 @@ _FAILS: Final = {"not-viable": {1}, "inconclusive": {1, 3}, "never": set[int]()}
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the result is its exit status."""
-    return _guarded(lambda: _run_command(parser().parse_args(argv)), sys.stderr)
+    secrets: list[str] = []
+
+    def run() -> int:
+        args = parser().parse_args(argv)
+        secrets.extend(os.environ.get(name, "") for name in getattr(args, "secret_env", ()))
+        return _run_command(args)
+
+    return _guarded(run, sys.stderr, secrets)
 
 
 def action(environ: Mapping[str, str]) -> int:
@@ -51,12 +60,16 @@ def action(environ: Mapping[str, str]) -> int:
     with Interruption() as interruption:
         # First of all: whatever happens from here on, a gate that reads the outputs stays shut.
         github.write_first_outputs(environ)
-        github.mask(github.read_secrets(environ).values(), sys.stdout)
-        return _guarded(lambda: _run_action(environ, interruption), sys.stdout, annotations=True)
+        secrets = list(github.read_secrets(environ).values())
+        github.mask(secrets, sys.stdout)
+        return _guarded(lambda: _run_action(environ, interruption), sys.stdout, secrets, annotations=True)
 
 
-def _guarded(run: Callable[[], int], out: TextIO, *, annotations: bool = False) -> int:
-    """Errors that can be named become one message and status 2; anything else is a defect, and never "not viable"."""
+def _guarded(run: Callable[[], int], out: TextIO, secrets: Sequence[str], *, annotations: bool = False) -> int:
+    """Errors that can be named become one message and status 2; anything else is a defect, and never "not viable".
+
+    `secrets` are those that are known by the time something goes wrong: the trace of a defect may hold anything.
+    """
     # What libraries log can hold a stranger's text; what matters of it reaches the report.
     logging.getLogger().addHandler(logging.NullHandler())
     try:
@@ -80,8 +93,9 @@ def _guarded(run: Callable[[], int], out: TextIO, *, annotations: bool = False) 
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return USAGE
     except Exception as error:  # noqa: BLE001  # the boundary: a crash must not look like a verdict
-        print(for_log(f"sse-check: a defect of sse-check itself: {type(error).__name__}: {error}"), file=out)
-        print(for_log("".join(traceback.format_exception(error))), file=out)
+        redact = Redactor(secrets).text
+        print(for_log(redact(f"sse-check: a defect of sse-check itself: {type(error).__name__}: {error}")), file=out)
+        print(for_log(redact("".join(traceback.format_exception(error)))), file=out)
         return DEFECT
     return USAGE
 
@@ -262,6 +276,10 @@ def _run_action(environ: Mapping[str, str], interruption: Interruption) -> int:
     hosts = _allowed_hosts(scenario, inputs.allow_hosts)
     report_dir = github.inside_workspace(inputs.workspace, inputs.report_dir, "report-dir")
 
+    for setting in forget_missing_certificates():
+        github.annotate(
+            "notice", f"{setting} is not in this container; its own certificates are used. Another authority: target.tls.ca.", out
+        )
     progress = Progress(out, live=False, begin=lambda title: github.begin_group(title, out), end=lambda: github.end_group(out))
     try:
         with contextlib.chdir(inputs.workspace):

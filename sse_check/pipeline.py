@@ -4,9 +4,10 @@ import asyncio
 import os
 import signal
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -19,6 +20,8 @@ from sse_check.redaction import Redactor, implied_secrets
 from sse_check.report import Result, build_result, junit_xml, report_json, summary_markdown
 from sse_check.scenario import Scenario
 from sse_check.verdict import judge
+
+_T = TypeVar("_T")
 
 
 class ReportDirError(Exception):
@@ -35,7 +38,7 @@ class Checked:
 
 
 class Audience:
-    """Who follows a run while it lasts. This one does not listen."""
+    """Who follows a run while it lasts; nothing that is said to it holds a secret. This one does not listen."""
 
     def stage(self, title: str) -> None:
         """A new part of the run begins."""
@@ -43,8 +46,8 @@ class Audience:
     def tell(self, line: str) -> None:
         """Something happened beside the streams. Called from any thread."""
 
-    def watch(self, stream: LiveStream) -> None:
-        """A stream is about to be opened."""
+    def watch(self, probe: str, stream: LiveStream) -> None:
+        """A stream is about to be opened; `probe` is the name to show."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,12 +91,13 @@ async def check(
     with interruption.asking(lambda name: _soon(loop, run.stop, name)):
         if scenario.services:
             run.audience.stage("Starting the services")
-        async with deployed(scenario.services, stop=run.stop, tell=run.audience.tell) as deployment:
-            recording = await _observed(run, deployment.addresses, ready=not deployment.failed)
-            wanted = deployment.failed or judge(recording).verdict != "viable"
-            services = await deployment.recordings(run.redactor, logs=wanted)
-            recording = msgspec.structs.replace(recording, services=services)
-            if services:
+        async with deployed(
+            scenario.services, stop=run.stop, budget=scenario.budget, redactor=run.redactor, tell=run.audience.tell
+        ) as services:
+            recording = await _observed(run, services.addresses, ready=not services.failed)
+            wanted = services.failed or judge(recording).verdict != "viable"
+            recording = msgspec.structs.replace(recording, services=await services.recordings(logs=wanted))
+            if scenario.services:
                 run.audience.stage("Removing the services")
     return Checked(recording=recording, result=build_result(recording, judge(recording)), stopped_by=interruption.by)
 
@@ -109,10 +113,11 @@ async def _observed(run: _Observing, addresses: Mapping[str, str], *, ready: boo
     from sse_check.schedule import Run, Session, plan, plan_again
 
     scenario, hosts = run.scenario, run.hosts
-    session = Session(scenario, Run(redactor=run.redactor, stop=run.stop, hosts=hosts, addresses=addresses, watch=run.audience.watch))
+    watch = lambda live: run.audience.watch(run.redactor.text(live.plan.probe), live)  # noqa: E731
+    session = Session(scenario, Run(redactor=run.redactor, stop=run.stop, hosts=hosts, addresses=addresses, watch=watch))
     try:
         if ready:
-            run.audience.stage(f"Probing {urlsplit(scenario.base_url).hostname}")
+            run.audience.stage(run.redactor.text(f"Probing {urlsplit(scenario.base_url).hostname}"))
             await session.observe(plan(scenario, hosts=hosts, addresses=addresses))
         again = _follow_ups(scenario, session.recording())
         if again:
@@ -128,9 +133,21 @@ async def _observed(run: _Observing, addresses: Mapping[str, str], *, ready: boo
         session.close()
     if judge(recording).verdict == "not-viable" and scenario.fallbacks:
         run.audience.stage("Trying the fallbacks")
-        tried = await try_fallbacks(scenario, redactor=run.redactor, hosts=hosts, addresses=addresses)
-        recording = msgspec.structs.replace(recording, fallbacks=tried)
+        tried = await _unless_stopped(try_fallbacks(scenario, redactor=run.redactor, hosts=hosts, addresses=addresses), run.stop)
+        # Stopped half way, the streams still tell what they told; only that nothing was found to fall back to is not known.
+        recording = msgspec.structs.replace(recording, fallbacks=tried or (), interrupted=recording.interrupted or run.stop.why)
     return recording
+
+
+async def _unless_stopped(work: Coroutine[None, None, _T], stop: Stop) -> _T | None:
+    """The result of something that takes a while, or None if the run is stopped before."""
+    doing, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    await asyncio.wait({doing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finished = doing.done()
+    for task in (doing, stopping):
+        task.cancel()
+    await asyncio.gather(doing, stopping, return_exceptions=True)
+    return doing.result() if finished else None
 
 
 def _follow_ups(scenario: Scenario, recording: Recording) -> tuple[FollowUp, ...]:
@@ -144,6 +161,7 @@ def _undeclared(scenario: Scenario) -> list[str]:
     headers += [pair for service in scenario.services.values() for pair in service.env.items()]
     urls = [scenario.target.url or "", *(scenario.url_of(probe) for probe in scenario.probes)]
     urls += [probe.compare.direct for probe in scenario.probes if probe.compare]
+    urls += [value for service in scenario.services.values() for value in service.env.values() if "://" in value]
     return implied_secrets(headers, urls)
 
 

@@ -3,7 +3,7 @@
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Final, Literal
 
@@ -28,12 +28,32 @@ def own_container_id() -> str | None:
     return socket.gethostname() if Path("/.dockerenv").exists() else None
 
 
+def first_process() -> list[str]:
+    """The command line of process 1: in a container, what it was started with."""
+    try:
+        return Path("/proc/1/cmdline").read_bytes().decode("utf-8", "replace").rstrip("\0").split("\0")
+    except OSError:
+        return []
+
+
 def inside(environ: Mapping[str, str] = os.environ) -> Literal["container", "action"] | None:
     """Whether localhost is a container's own here, and whether that container is a step of a workflow."""
     shares_the_network = Path("/sys/class/net/docker0").exists()
     if shares_the_network or own_container_id() is None:
         return None
     return "action" if environ.get("GITHUB_ACTIONS") == "true" else "container"
+
+
+def forget_missing_certificates(environ: MutableMapping[str, str] = os.environ) -> list[str]:
+    """Take away what names certificates that are not here, and say of each what it was.
+
+    A job's SSL_CERT_FILE reaches into a container, its file does not; OpenSSL would then trust nobody at all, and every
+    certificate would look like a fault of the deployment.
+    """
+    # SSL_CERT_DIR may be a list, as OpenSSL reads it.
+    named = {name: environ[name].split(os.pathsep) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if environ.get(name)}
+    missing = [name for name, paths in named.items() if not any(Path(path).exists() for path in paths if path)]
+    return [f"{name}={environ.pop(name)}" for name in missing]
 
 
 def gateway(table: Path = Path("/proc/net/route")) -> str | None:

@@ -317,7 +317,8 @@ async def _follow(plan: StreamPlan, live: LiveStream, traces: list[Trace], redir
             return end
         try:
             target = urljoin(request.url, location)
-            allowed = urlsplit(target).scheme in ("http", "https") and bool(urlsplit(target).hostname)
+            parts = urlsplit(target)
+            allowed = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0  # a port beyond 65535 raises
         except ValueError:
             target, allowed = location, False
         redirects.append(Redirect(status=live.head_seen.status, location=target, at_ns=trace.head_ns or end.at_ns))

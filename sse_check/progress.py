@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TextIO
 
 from sse_check.escape import log_lines, visible
@@ -29,7 +30,7 @@ class Progress(Audience):
         self._begin, self._end = begin, end
         self._open = False
         self._stage, self._said = "", ""
-        self._streams: list[LiveStream] = []
+        self._streams: list[tuple[str, LiveStream]] = []
         self._told: set[int] = set()
 
     def stage(self, title: str) -> None:
@@ -52,11 +53,11 @@ class Progress(Audience):
         """Show a line: at once, or under the live table."""
         self._said = line
         if not self._live:
-            print(log_lines([line]), file=self._out, flush=True)
+            self._print(line)
 
-    def watch(self, stream: LiveStream) -> None:
+    def watch(self, probe: str, stream: LiveStream) -> None:
         """Show this stream from now on."""
-        self._streams.append(stream)
+        self._streams.append((probe, stream))
 
     async def show(self) -> None:
         """Redraw, or print a line for each stream that has ended, until cancelled."""
@@ -77,10 +78,16 @@ class Progress(Audience):
                 await asyncio.sleep(_INTERVAL)
 
     def _tell(self) -> None:
-        for number, stream in enumerate(self._streams):
+        for number, (name, stream) in enumerate(self._streams):
             if stream.finished and number not in self._told:
                 self._told.add(number)
-                print(log_lines([_line(stream)]), file=self._out, flush=True)
+                self._print(_line(name, stream))
+
+    def _print(self, line: str) -> None:
+        """One line, in one piece: two threads print."""
+        with suppress(OSError):  # whoever read this has gone; the run goes on
+            self._out.write(log_lines([line]) + "\n")
+            self._out.flush()
 
     def _table(self) -> "Table":
         from rich.table import Table
@@ -96,16 +103,16 @@ class Progress(Audience):
         )
         for heading in ("stream", "state", "events", "last"):
             table.add_column(heading)
-        rows = sorted(self._streams, key=lambda s: s.finished)[:_MAX_ROWS]
-        for stream in rows:
-            table.add_row(*(Text(cell) for cell in _cells(stream)))
+        rows = sorted(self._streams, key=lambda row: row[1].finished)[:_MAX_ROWS]
+        for name, stream in rows:
+            table.add_row(*(Text(cell) for cell in _cells(name, stream)))
         if len(self._streams) > len(rows):
             table.add_row(f"and {len(self._streams) - len(rows)} more")
         return table
 
 
-def _cells(stream: LiveStream) -> tuple[str, str, str, str]:
-    name = visible(stream.plan.probe, 40) + (f" #{stream.plan.stream}" if stream.plan.phase == "concurrency" else "")
+def _cells(probe: str, stream: LiveStream) -> tuple[str, str, str, str]:
+    name = visible(probe, 40) + (f" #{stream.plan.stream}" if stream.plan.phase == "concurrency" else "")
     if stream.finished:
         state = "ended"
     elif stream.head_seen is None:
@@ -117,8 +124,8 @@ def _cells(stream: LiveStream) -> tuple[str, str, str, str]:
     return name, state, str(len(stream.events_ns)), last
 
 
-def _line(stream: LiveStream) -> str:
-    name, *_ = _cells(stream)
+def _line(probe: str, stream: LiveStream) -> str:
+    name, *_ = _cells(probe, stream)
     status = f"status {stream.head_seen.status}" if stream.head_seen else "no answer"
     events = f"{len(stream.events_ns)} events in {len(stream.reads_ns)} reads"
     span = (stream.events_ns[-1] - stream.events_ns[0]) / 1e9 if stream.events_ns else 0.0

@@ -25,43 +25,53 @@ OWNER: Final = "sse-check.owner"
 # On the reaper's container instead of RUN, so that it does not remove itself before it is done.
 REAPER: Final = "sse-check.reaper"
 
+# What a reaper says once it watches, and what it is told when nothing is left to do.
+WATCHING: Final = b"watching\n"
 DONE: Final = b"done"
+
 _TRIES: Final = 20
 _PAUSE_S: Final = 0.1
 _JOB_S: Final = 36 * 3600  # longer than any job of GitHub's lives (a self-hosted one may take a day)
+# The engine may still finish what a killed run has asked of it: the reaper looks until it has found nothing twice.
+_LOOK_AGAIN_S: Final = 2.0
+_LOOKS: Final = 60
 
 
-def sweep(client: "DockerClient", run: str) -> None:
-    """Remove the containers (with their anonymous volumes), networks and images of a run. Doing it twice does no harm."""
-    from docker.errors import APIError
+def sweep(client: "DockerClient", run: str) -> bool:
+    """Remove the containers (with their anonymous volumes), networks and images of a run. Doing it twice does no harm.
 
+    Returns whether nothing is left. Raises OSError where the engine does not answer.
+    """
     mine: dict[str, str | list[str] | bool] = {"label": f"{RUN}={run}"}
-    for _ in range(_TRIES):
+    left = True
+    for attempt in range(_TRIES):
         # A removal that is under way answers "conflict"; so it is asked until nothing is left.
         containers = client.containers.list(all=True, filters=mine, ignore_removed=True)
         for container in containers:
-            with suppress(APIError):
+            with suppress(OSError):
                 container.remove(force=True, v=True)
         networks = client.networks.list(filters=mine)
         for network in networks:
-            with suppress(APIError):
+            with suppress(OSError):
                 network.reload()
                 for member in network.attrs.get("Containers") or {}:
                     network.disconnect(member, force=True)
                 network.remove()
-        if not containers and not networks:
+        left = bool(containers or networks)
+        if not left:
             break
-        if client.containers.list(all=True, filters=mine, ignore_removed=True) or client.networks.list(filters=mine):
-            time.sleep(_PAUSE_S)
-    for image in client.images.list(filters=mine):
-        with suppress(APIError):
-            client.images.remove(image.id or "", noprune=True)  # its layers stay: the next build uses them
+        time.sleep(_PAUSE_S if attempt else 0)
+    for image in client.api.images(filters=mine):
+        with suppress(OSError):
+            client.api.remove_image(image["Id"], force=True, noprune=True)  # its layers stay: the next build uses them
+    return not left and not client.api.images(filters=mine)
 
 
 def sweep_orphans(client: "DockerClient") -> None:
     """Remove what runs have left whose owner is gone. What cannot be proven to be left behind stays."""
     found = [c.labels for c in client.containers.list(all=True, filters={"label": RUN}, ignore_removed=True)]
     found += [n.attrs.get("Labels") or {} for n in client.networks.list(filters={"label": RUN})]
+    found += [image.get("Labels") or {} for image in client.api.images(filters={"label": RUN})]
     for run, owner in {(labels[RUN], labels.get(OWNER, "")) for labels in found}:
         if is_gone(client, owner):
             sweep(client, run)
@@ -73,10 +83,8 @@ def sweep_orphans(client: "DockerClient") -> None:
 
 def dismiss(client: "DockerClient", run: str) -> None:
     """Remove the reaper's own container."""
-    from docker.errors import APIError
-
     for reaper in client.containers.list(all=True, filters={"label": f"{REAPER}={run}"}, ignore_removed=True):
-        with suppress(APIError):
+        with suppress(OSError):
             reaper.remove(force=True)
 
 
@@ -117,19 +125,35 @@ def is_gone(client: "DockerClient", owner: str) -> bool:
 
 def main(run: str, owner: str) -> int:
     """Wait until the owner is over, then remove what its run has left."""
-    kind, _, container_id = owner.partition(":")
-    if kind == "process" and sys.stdin.buffer.read() == DONE:
+    sys.stdout.buffer.write(WATCHING)
+    sys.stdout.buffer.flush()
+    if owner.startswith("process:") and sys.stdin.buffer.read() == DONE:
         return 0
     import docker
-    import requests
-    from docker.errors import APIError
 
     client = docker.from_env()
-    if kind == "container":
-        with suppress(APIError, requests.RequestException):
-            client.api.wait(container_id, timeout=_JOB_S)
-    sweep(client, run)
-    return 0
+    if owner.startswith("container:"):
+        _wait(client, owner)
+    clean = 0
+    for _ in range(_LOOKS):
+        try:
+            clean = clean + 1 if sweep(client, run) else 0
+        except OSError:
+            clean = 0
+        if clean == 2:
+            return 0
+        time.sleep(_LOOK_AGAIN_S)
+    return 1
+
+
+def _wait(client: "DockerClient", owner: str) -> None:
+    """Until a container is over; an engine that goes away meanwhile is no reason to believe it."""
+    while True:
+        with suppress(OSError):
+            if is_gone(client, owner):
+                return
+            client.api.wait(owner.partition(":")[2], timeout=_JOB_S)
+        time.sleep(_PAUSE_S)
 
 
 if __name__ == "__main__":

@@ -307,8 +307,11 @@ def redact_scenario(scenario: Scenario, redactor: Redactor) -> Scenario:
             return msgspec.structs.replace(value, **{f: part(getattr(value, f), f) for f in value.__struct_fields__ if f not in _NO_TEXT})
         if isinstance(value, tuple):
             return tuple(part(item, field) for item in value)
-        if field in ("headers", "env"):
+        if field == "headers":
             return {name: redactor.header(name, text) for name, text in value.items()}
+        if field == "env":
+            # DATABASE_URL and the like hold a password in a place that no name tells.
+            return {name: redactor.header(name, redactor.url(text) if "://" in text else text) for name, text in value.items()}
         if field == "services":
             return {name: part(service, name) for name, service in value.items()}
         if field in ("url", "path", "health", "direct", "http"):

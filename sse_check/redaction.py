@@ -42,7 +42,10 @@ def implied_secrets(headers: Iterable[tuple[str, str]], urls: Iterable[str]) -> 
     """
     found = [part for name, value in headers if _SECRET_NAME.search(name) for part in (value, value.partition(" ")[2])]
     for url in urls:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            continue  # no URL after all
         found += [form for part in (parts.username, parts.password) if part for form in (part, unquote(part))]
         found += [value for key, value in parse_qsl(parts.query) if _SECRET_NAME.search(key)]
     return [text for text in dict.fromkeys(found) if len(text) >= _MIN_DERIVED]

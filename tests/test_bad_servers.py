@@ -51,6 +51,8 @@ def codes(checked: Checked) -> list[str]:
         (b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n", "http-error"),
         (b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n", "http-error"),
         (b"HTTP/1.1 302 Found\r\nLocation: http://[::1\r\nContent-Length: 0\r\n\r\n", "http-error"),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:99999/\r\nContent-Length: 0\r\n\r\n", "http-error"),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:0/\r\nContent-Length: 0\r\n\r\n", "http-error"),
         (b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n", "http-error"),
         (b"", "refused"),
         (SSE_HEAD + chunk(b"data: 1\n\n"), "truncated"),

@@ -1,7 +1,9 @@
 """Signals: the first asks for an orderly end, from the program's start to its end, and the second breaks nothing off."""
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -81,3 +83,47 @@ def test_a_second_signal_does_not_break_off_the_report(server, tmp_path):
     assert judged.returncode == 3
     assert "SIGINT" in judged.stdout
     assert (tmp_path / "report/junit.xml").is_file()
+
+
+def test_a_fallback_that_hangs_does_not_cost_what_was_measured(server, tmp_path):
+    """
+    SIGINT while a fallback is tried: the streams are reported, at once.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as deaf:  # takes connections, and never answers
+        (tmp_path / "s.yml").write_text(
+            f"version: 1\nprobes: [{{name: a, url: '{server}/events?fault=http-error'}}]\n"
+            f"fallbacks: [{{batch: {{url: 'http://127.0.0.1:{deaf.getsockname()[1]}/'}}}}]\n"
+        )
+        process = subprocess.Popen(
+            [*COMMAND, "run", "s.yml", "--format", "json"],
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        connection, _ = deaf.accept()
+        with connection:
+            process.send_signal(signal.SIGINT)
+            said, _ = process.communicate(timeout=5)
+    assert process.returncode == 130
+    report = json.loads(said)
+    assert (report["verdict"], report["interrupted"], report["findings"][0]["code"]) == ("inconclusive", "SIGINT", "http-error")
+
+
+def test_a_resolver_that_does_not_answer_holds_up_no_report(tmp_path):
+    """
+    The system's resolver blocks for half a minute; the end of the program does not wait for it.
+    """
+    code = (
+        "import socket, sys, time; socket.getaddrinfo = lambda *a, **k: time.sleep(60)\n"
+        "from sse_check.cli import main; sys.exit(main(['probe', 'http://app.example.test/', '--format', 'json']))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    time.sleep(1.5)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=5)
+    assert process.returncode == 143
+    assert json.loads(said)["interrupted"] == "SIGTERM"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sse_check.place import gateway
+from sse_check.place import forget_missing_certificates, gateway
 from tests.support.streams import judged, probe, scenario, stream
 
 ROUTES = """\
@@ -23,6 +23,19 @@ def test_the_gateway_is_read_from_the_kernels_routes(tmp_path, table, address):
     (tmp_path / "route").write_text(table)
     assert gateway(tmp_path / "route") == address
     assert gateway(tmp_path / "missing") is None
+
+
+def test_certificates_of_another_machine_are_forgotten(tmp_path):
+    """
+    A variable that names a file which is not here would make every certificate a fault; one whose file is here stays.
+    """
+    here = tmp_path / "ca.pem"
+    here.write_text("x")
+    environ = {"SSL_CERT_FILE": "/not/here.pem", "SSL_CERT_DIR": str(tmp_path), "PATH": "/bin"}
+
+    assert forget_missing_certificates(environ) == ["SSL_CERT_FILE=/not/here.pem"]
+    assert environ == {"SSL_CERT_DIR": str(tmp_path), "PATH": "/bin"}
+    assert forget_missing_certificates({"SSL_CERT_FILE": str(here)}) == []
 
 
 def refused(url: str, *, reason: str = "tcp", **environment: str) -> tuple[str, list[str]]:
@@ -86,6 +99,25 @@ def test_a_server_that_listens_on_the_machines_localhost_only_is_explained():
 
     assert "the machine that the container runs on" in message
     assert cures == ["Let the server listen on 0.0.0.0:8080: one that listens on 127.0.0.1 is not reached from a container."]
+
+
+@pytest.mark.parametrize("host", ["localhost", "172.17.0.1"])
+@pytest.mark.parametrize("reason", ["tls", "no-response", "proxy"])
+def test_what_did_answer_is_not_called_nobody(host, reason):
+    """
+    A bad certificate on localhost is a bad certificate.
+    """
+    message, cures = refused(f"https://{host}:8443/", reason=reason, inside="action", gateway="172.17.0.1")
+
+    assert "localhost of its own" not in message
+    assert "certificate is valid" in cures[0]
+
+
+def test_a_recorded_url_may_hold_a_removed_secret():
+    """
+    A port that equals a secret is no port any more, and no reason to give up.
+    """
+    assert refused("https://localhost:***/x", inside="action", gateway="172.17.0.1")[1]
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from sse_check import reaper, services
+from sse_check import reaper
 from sse_check.arguments import load_file
 from sse_check.recording import redact_scenario
 from sse_check.redaction import Redactor
 from sse_check.scenario import Compare, Probe, Scenario, ScenarioError, Service, Target, Variables, compared, model, start_order
+from sse_check.services import engine
 
 APP = Service(build=".", port=8000)
 
@@ -20,7 +21,7 @@ def test_the_examples_in_the_docstrings_are_true():
     """
     What the docstrings show is what happens.
     """
-    for module in (services, model):
+    for module in (engine, model):
         found = doctest.testmod(module)
         assert found.attempted > 0
         assert found.failed == 0
@@ -144,6 +145,17 @@ def test_a_file_that_a_variable_will_name_is_not_looked_for_yet(workspace):
         load_file(Path("s.yml"), Variables(), inside=workspace)
 
 
+@pytest.mark.parametrize("dockerfile", ["../outside", "/etc/passwd", "../.git/config", "link"])
+def test_a_builds_dockerfile_lies_in_its_directory(workspace, dockerfile):
+    """
+    The engine is sent no other file's text.
+    """
+    (workspace / "app/link").symlink_to(workspace.parent / "outside")
+    Path("s.yml").write_text(SCENARIO.replace("FILE", "ci/nginx.conf").replace("build: app", f"build: app, dockerfile: {dockerfile}"))
+    with pytest.raises(ScenarioError, match="it has no"):
+        load_file(Path("s.yml"), Variables())
+
+
 def test_a_build_needs_its_dockerfile(workspace):
     """
     A directory without one, or none at all, is said before anything is started.
@@ -192,11 +204,12 @@ def test_secrets_of_services_are_not_kept():
     """
     Neither a secret nor a value whose name says that it is one is in the scenario that a recording holds.
     """
-    app = Service(image="x", env={"TOKEN": "abcdefgh", "GREETING": "say hunter2hunter2"}, command=("run", "hunter2hunter2"))
+    env = {"TOKEN": "abcdefgh", "GREETING": "say hunter2hunter2", "DATABASE_URL": "postgres://app:passw0rd99@db:5432/x"}
+    app = Service(image="x", env=env, command=("run", "hunter2hunter2"))
     plan = Scenario(version=1, services={"app": app}, probes=(Probe(name="a", url="http://app/"),))
     kept = redact_scenario(plan, Redactor(["hunter2hunter2"])).services["app"]
 
-    assert kept.env == {"TOKEN": "***", "GREETING": "say ***"}
+    assert kept.env == {"TOKEN": "***", "GREETING": "say ***", "DATABASE_URL": "postgres://***@db:5432/x"}
     assert kept.command == ("run", "***")
 
 
@@ -207,10 +220,12 @@ def test_files_arrive_readable_and_as_roots(tmp_path):
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf/a.conf").write_text("a")
     (tmp_path / "conf/b.conf").symlink_to("/etc/passwd")
+    (tmp_path / "conf/.git").mkdir()
+    (tmp_path / "conf/.git/config").write_text("token")
     (tmp_path / "one").write_text("1")
     (tmp_path / "one").chmod(0o600)
     (tmp_path / "link").symlink_to(tmp_path / "one")
-    archive = services.archive({"/etc/app": str(tmp_path / "conf"), "/opt/one": str(tmp_path / "link")})
+    archive = engine.archive({"/etc/app": str(tmp_path / "conf"), "/opt/one": str(tmp_path / "link")})
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         entries = {entry.name: entry for entry in tar.getmembers()}
 

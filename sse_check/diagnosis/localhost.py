@@ -16,17 +16,22 @@ def of_place(code: str, m: StreamMetrics, environment: Environment) -> tuple[str
     """What the place of the check adds to a finding: a sentence, and the cures that come before all others."""
     if code != "refused" or environment.inside is None:
         return "", ()
-    parts = urlsplit(m.stream.url)
+    try:
+        parts = urlsplit(m.stream.url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        return "", ()  # the URL as it was recorded, in which a secret may have stood
     host = parts.hostname or ""
-    port = parts.port or (443 if parts.scheme == "https" else 80)
     machine = f"{parts.scheme}://{environment.gateway or 'ADDRESS-OF-THE-BRIDGE'}:{port}"
+    if host == "host.docker.internal" and m.stream.reason == "dns":
+        return " Docker on Linux does not know this name.", _cures(environment, machine, port)
+    if m.stream.reason != "tcp":
+        return "", ()  # something did answer
     if _is_own(host):
         where = "An action in a container" if environment.inside == "action" else "sse-check, in a container,"
         return f" {where} has a localhost of its own, in which nothing listens; the machine's is another.", _cures(
             environment, machine, port
         )
-    if host == "host.docker.internal" and m.stream.reason == "dns":
-        return " Docker on Linux does not know this name.", _cures(environment, machine, port)
     if host == environment.gateway:
         text = f"Let the server listen on 0.0.0.0:{port}: one that listens on 127.0.0.1 is not reached from a container."
         return " This is the machine that the container runs on.", (Fix(where="server", text=text, source=_DOCS),)

@@ -4,24 +4,34 @@ import socket
 from collections.abc import Mapping
 
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import DefaultResolver
+
+from sse_check.daemon import in_thread
 
 
 class KnownFirst(AbstractResolver):
-    """Answers from a table of names and IPv4 addresses first, and asks the system for every other name."""
+    """Answers from a table of names and IPv4 addresses first, and asks the system for every other name.
+
+    The system's resolver blocks, for half a minute if its servers do not answer; so it is asked in a daemon thread.
+    """
 
     def __init__(self, addresses: Mapping[str, str]) -> None:
         self._addresses = addresses
-        self._system = DefaultResolver()
 
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
         """The addresses of a host name, as aiohttp's connector wants them. Raises OSError where there are none."""
-        address = self._addresses.get(host)
-        if address is None:
-            return await self._system.resolve(host, port, family)
-        known = ResolveResult(hostname=host, host=address, port=port, family=socket.AF_INET, proto=0, flags=socket.AI_NUMERICHOST)
-        return [known]
+        known = self._addresses.get(host)
+        if known is not None:
+            return [_result(host, known, port, socket.AF_INET, 0)]
+        found = await in_thread(lambda: socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG))
+        # A link-local IPv6 address means something together with its interface only; getnameinfo writes both.
+        return [
+            _result(host, socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0], port, kind, proto)
+            for kind, _, proto, _, address in found
+        ]
 
     async def close(self) -> None:
         """Nothing is kept open."""
-        await self._system.close()
+
+
+def _result(host: str, address: str, port: int, family: int, proto: int) -> ResolveResult:
+    return ResolveResult(hostname=host, host=address, port=port, family=family, proto=proto, flags=socket.AI_NUMERICHOST)

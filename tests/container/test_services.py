@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 import threading
 
 import pytest
@@ -14,6 +15,21 @@ from tests.support.process import COMMAND, ROOT
 ALLOWED = {"containers": "true"}
 BROKEN = {**ALLOWED, "variables": "CONF=default"}
 CURED = {**ALLOWED, "variables": "CONF=streaming"}
+
+
+# A server that goes on with its head for ever, a byte at a time.
+DRIP = """
+import socket, threading, time
+
+def drip(connection):
+    for byte in "HTTP/1.1 200 OK" + "x" * 999:
+        connection.send(byte.encode())
+        time.sleep(0.5)
+
+server = socket.create_server(("0.0.0.0", 8000))
+while True:
+    threading.Thread(target=drip, args=(server.accept()[0],), daemon=True).start()
+"""
 
 
 def clean() -> bool:
@@ -83,9 +99,11 @@ def test_without_an_engine_there_is_a_clear_error(pull_request):
         ("build: app", "build: app\n    command: [python, -c, 'print(\"no database\"); raise SystemExit(7)']", "exited with status 7", "no database"),
         ("build: app", "build: app\n    command: [no-such-program]", "cannot be started", None),
         ("image: \"nginx:1.29\"", "image: \"registry.invalid/nothing:1\"", "cannot be pulled", None),
+        ("image: \"nginx:1.29\"", "image: \"Upper:1:2\"", "cannot be pulled", None),
+        ("build: app", "build: drip", "not ready within 2s", None),
         ("build: app", "build: broken", "cannot be built", "the build's own words"),
     ],
-    ids=["another path", "only the port", "wrong port", "crashes", "no program", "no image", "no build"],
+    ids=["another path", "only the port", "wrong port", "crashes", "no program", "no image", "no such name", "a byte a second", "no build"],
 )  # fmt: skip
 def test_a_service_that_never_gets_ready_is_named_with_its_log(pull_request, old, new, said, logged):
     """
@@ -94,6 +112,10 @@ def test_a_service_that_never_gets_ready_is_named_with_its_log(pull_request, old
     path = pull_request.workspace / ".github/sse-check.yml"
     text = path.read_text().replace("within: 60s", "within: 2s") if said and "ready" in said else path.read_text()
     path.write_text(text.replace(old, new))
+    drip = pull_request.workspace / "drip"
+    drip.mkdir()
+    (drip / "drip.py").write_text(DRIP)
+    (drip / "Dockerfile").write_text('FROM python:3.13-slim\nCOPY drip.py /\nCMD ["python", "-u", "/drip.py"]\n')
     (pull_request.workspace / "broken").mkdir()
     (pull_request.workspace / "broken/Dockerfile").write_text("FROM python:3.13-slim\nRUN echo 'the build'\"'\"'s own words' && false\n")
     before = everything()
@@ -174,6 +196,50 @@ def test_a_killed_command_leaves_nothing(pull_request):
                 process.kill()
     assert process.wait(10) == -9
     assert wait_for(lambda: everything() == before), everything() - before
+
+
+def test_a_killed_composite_action_leaves_nothing(pull_request, checkout):
+    """
+    Without a container of its own the action is watched as well, although its libraries are not installed.
+    """
+    before = everything()
+    files = {"GITHUB_OUTPUT": "output", "GITHUB_STEP_SUMMARY": "summary"}
+    env = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "INPUT_"))},
+        **{name: str(pull_request.directory / file) for name, file in files.items()},
+        "GITHUB_WORKSPACE": str(pull_request.workspace),
+        "RUNNER_TEMP": str(pull_request.directory / "temp"),
+        **{f"INPUT_{name.upper().replace('-', '_')}": value for name, value in {**pull_request.inputs, **BROKEN}.items()},
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-u", checkout / "composite/run.py"], cwd=pull_request.workspace, env=env, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    shown = ""
+    with process.stdout as log:
+        for line in log:
+            shown += line
+            if "service edge: ready" in line:
+                process.kill()
+    assert process.wait(10) == -9, shown
+    assert "nobody watches it" not in shown
+    assert wait_for(lambda: everything() == before), everything() - before
+
+
+def test_a_build_is_not_sent_the_repositorys_credentials(pull_request):
+    """
+    Whatever a Dockerfile copies, `.git` is not among it; `.dockerignore` counts.
+    """
+    for name in (".git/config", "sub/.git/config", "secret.txt"):
+        (pull_request.workspace / "app" / name).parent.mkdir(parents=True, exist_ok=True)
+        (pull_request.workspace / "app" / name).write_text("token")
+    (pull_request.workspace / "app/.dockerignore").write_text("# what stays here\nsecret.txt\n")
+    (pull_request.workspace / "app/Dockerfile").write_text(
+        'FROM python:3.13-slim\nCOPY . /srv\nRUN test -z "$(find /srv -name .git -o -name secret.txt)" && test -f /srv/server.py\n'
+        'CMD ["python", "-u", "/srv/server.py"]\n'
+    )
+    done = pull_request.step(CURED)
+    assert done.status == 0, done.log
 
 
 def test_two_runs_at_once_do_not_meet(pull_request, tmp_path_factory):
