@@ -100,8 +100,15 @@ def _finding(rule: Rule, probe: str, seen: list[tuple[StreamMetrics, Sign]], env
         streams=tuple(m.stream.stream for m, _ in seen),
         evidence=clearest.evidence,
         message=clearest.message + here + _documented(rule.code, hops),
-        fixes=cures_here or (*cures_of(hops, rule.code), *CURES.get(rule.code, ())),
+        fixes=cures_here or _cures(rule.code, hops),
     )
+
+
+def _cures(code: str, hops: Sequence[Hop]) -> tuple[Fix, ...]:
+    """The cures for the hops that were recognised, then the general ones for everybody else."""
+    known = cures_of(hops, code)
+    places = {fix.where for fix in known}
+    return (*known, *(fix for fix in CURES.get(code, ()) if fix.where not in places))
 
 
 def noise_limit(criteria: Criteria) -> float:

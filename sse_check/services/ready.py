@@ -9,6 +9,7 @@ from typing import Final
 from sse_check.escape import visible
 from sse_check.scenario import Service
 
+_MAX_BODY: Final = 64 * 1024
 _LOOK_S: Final = 2.0  # for one look in all: a service that answers a byte a second is not ready
 
 
@@ -30,7 +31,8 @@ def not_ready(name: str, service: Service, address: str | None, health: str) -> 
     try:
         status = _status(name, service.ready.http, address, service.port)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        return f"{asked} is not answered ({visible(str(error) or type(error).__name__, 100)})"
+        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return f"{asked} is not answered ({visible(why, 100)})"
     return None if 200 <= status < 300 else f"{asked} is answered with status {status}"
 
 
@@ -43,8 +45,10 @@ def _status(name: str, path: str, address: str, port: int) -> int:
     end.daemon = True
     end.start()
     try:
-        connection.request("GET", path, headers={"Host": name, "User-Agent": "sse-check"})
-        return connection.getresponse().status
+        connection.request("GET", path, headers={"Host": name, "User-Agent": "sse-check", "Connection": "close"})
+        response = connection.getresponse()
+        response.read(_MAX_BODY)  # a connection that is closed with bytes in it is an error in the service's log
+        return response.status
     finally:
         end.cancel()
         connection.close()
