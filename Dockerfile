@@ -17,6 +17,12 @@ RUN cp -r sse_check "$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfi
 RUN /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
 
 FROM ${BASE}
+# The base comes with its standard library uncompiled; what sse-check never imports stays so.
+RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash \
+        -x '/(site-packages|dist-packages|test|tests|idlelib|turtledemo|tkinter|ensurepip|lib2to3|pydoc_data|venv)/' \
+        "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
+COPY --from=build /opt/venv /opt/venv
+COPY entrypoint.py /opt/sse-check/entrypoint.py
 ARG VERSION=dev
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="sse-check" \
@@ -26,12 +32,6 @@ LABEL org.opencontainers.image.title="sse-check" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-# The base comes with its standard library uncompiled; what sse-check never imports stays so.
-RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash \
-        -x '/(site-packages|dist-packages|test|tests|idlelib|turtledemo|tkinter|ensurepip|lib2to3|pydoc_data|venv)/' \
-        "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
-COPY --from=build /opt/venv /opt/venv
-COPY entrypoint.py /opt/sse-check/entrypoint.py
 # As root: GitHub mounts the workspace and its files for root and asks for no other user.
 # -I: PYTHON* variables that earlier steps of the job exported must not reach this interpreter; -u: the log is live.
 ENTRYPOINT ["/opt/venv/bin/python", "-I", "-u", "/opt/sse-check/entrypoint.py"]
