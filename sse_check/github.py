@@ -146,7 +146,7 @@ def annotate_result(result: Result, out: TextIO) -> None:
             annotate(level, f"and {len(found) - _MAX_ANNOTATIONS} more, see the job summary", out, title="sse-check")
     if result.verdict != "viable" and not any(f.severity == "error" for f in result.findings):
         annotate(
-            "error" if result.verdict == "not-viable" else "warning",
+            "error" if result.verdict == "not-viable" or any(service.error for service in result.services) else "warning",
             " ".join(result.reasons[:3]),
             out,
             title=f"sse-check: {result.verdict}",

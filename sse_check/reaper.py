@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from docker import DockerClient
 
-# On every container, network and image of a run: which run, and who owns it.
+# On every container and network of a run: which run, and who owns it.
 RUN: Final = "sse-check.run"
 OWNER: Final = "sse-check.owner"
+# On every image that was built, run and owner in one: each label is a layer, and only the last is removed with the image.
+IMAGE: Final = "sse-check.image"
 # On the reaper's container instead of RUN, so that it does not remove itself before it is done.
 REAPER: Final = "sse-check.reaper"
 
@@ -61,18 +63,30 @@ def sweep(client: "DockerClient", run: str) -> bool:
         if not left:
             break
         time.sleep(_PAUSE_S if attempt else 0)
-    for image in client.api.images(filters=mine):
-        with suppress(OSError):
-            client.api.remove_image(image["Id"], force=True, noprune=True)  # its layers stay: the next build uses them
-    return not left and not client.api.images(filters=mine)
+    for image_id, label in _images(client):
+        if label.partition(" ")[0] == run:
+            with suppress(OSError):
+                client.api.remove_image(image_id, force=True, noprune=True)  # its layers stay: the next build uses them
+    return not left and not any(label.partition(" ")[0] == run for _, label in _images(client))
+
+
+def image_labels(run: str, owner: str) -> dict[str, str]:
+    """What a run's images carry."""
+    return {IMAGE: f"{run} {owner}"}
+
+
+def _images(client: "DockerClient") -> list[tuple[str, str]]:
+    """The images of all runs: their ids and labels."""
+    return [(image["Id"], (image.get("Labels") or {}).get(IMAGE, "")) for image in client.api.images(filters={"label": IMAGE})]
 
 
 def sweep_orphans(client: "DockerClient") -> None:
     """Remove what runs have left whose owner is gone. What cannot be proven to be left behind stays."""
     found = [c.labels for c in client.containers.list(all=True, filters={"label": RUN}, ignore_removed=True)]
     found += [n.attrs.get("Labels") or {} for n in client.networks.list(filters={"label": RUN})]
-    found += [image.get("Labels") or {} for image in client.api.images(filters={"label": RUN})]
-    for run, owner in {(labels[RUN], labels.get(OWNER, "")) for labels in found}:
+    runs = {(labels[RUN], labels.get(OWNER, "")) for labels in found}
+    runs |= {(label.partition(" ")[0], label.partition(" ")[2]) for _, label in _images(client)}
+    for run, owner in runs:
         if is_gone(client, owner):
             sweep(client, run)
     # A running reaper is at work; one that was never started, because its owner was killed just then, never will be.

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from sse_check.diagnosis import CODES, Finding
+from sse_check.diagnosis import CODES, Finding, follow_ups
 from sse_check.recording import Redirect, StreamRecording
+from sse_check.scenario import Compare
 from tests.support.streams import NOW, answer, codes, every, judged, probe, scenario, stream
 
 SECONDS_20 = every(1.0, 20)
@@ -653,3 +654,49 @@ def test_the_noise_that_is_too_much_depends_on_what_is_judged():
 
     assert codes(observed, loop_lag_p99=0.06) == []
     assert codes(observed, of=scenario(first_event=0.5), loop_lag_p99=0.06) == ["runner-noise"]
+
+
+# --- held back, as the same stream shows that was asked past the proxies ------------------------------------------------
+
+PAST_THE_PROXIES: dict[str, Any] = {"compare": Compare(direct="http://app:8000/events")}
+
+
+def beside(held: StreamRecording, direct: StreamRecording) -> list[Finding]:
+    """What is found in a stream whose server says nothing of when it sent, beside the same one past the proxies."""
+    again = msgspec.structs.replace(direct, phase="follow-up", factor="direct")
+    return list(judged(held, again, of=scenario(probe(**PAST_THE_PROXIES))).findings)
+
+
+def test_a_buffer_is_proven_by_the_application_itself():
+    """
+    All at once through the proxies, one after the other past them: held back whole, without any stamp or hint.
+    """
+    (finding,) = beside(stream([0.9] * 9, head_at=0.9), stream(every(0.1, 9)))
+    assert (finding.code, finding.confidence) == ("buffered-full", "certain")
+    assert "asked directly" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("through", "past"),
+    [
+        (stream([0.9] * 9, head_at=0.9), stream([0.9] * 9, head_at=0.9)),  # the application itself answers at once
+        (stream(every(0.1, 9)), stream(every(0.1, 9))),
+        (stream([0.45] * 9, head_at=0.45), stream(every(0.3, 9))),  # sooner than the application needs: from elsewhere
+        (stream([0.9] * 9, head_at=0.9), stream([0.1, 0.9])),  # too few to compare
+    ],
+)
+def test_what_the_application_does_itself_is_not_the_proxys(through: StreamRecording, past: StreamRecording):
+    """
+    The second view has to differ, and the first has to wait for all that the second one shows.
+    """
+    assert [f.code for f in beside(through, past)] == []
+
+
+def test_the_application_is_asked_wherever_all_came_at_once():
+    """
+    Even where no criterion is missed: only the second view tells a buffer from an application that answers so.
+    """
+    plan = scenario(probe(**PAST_THE_PROXIES))
+    asked = [f.factor for f in follow_ups(judged(stream([0.9] * 9, head_at=0.9), of=plan).metrics)]
+    assert asked == ["direct"]
+    assert follow_ups(judged(stream(every(0.1, 9)), of=plan).metrics) == ()

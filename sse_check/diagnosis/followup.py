@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sse_check.diagnosis.cutting import broke_off
-from sse_check.diagnosis.holding import held_back, late_head
+from sse_check.diagnosis.holding import came_at_once, held_back, late_head
 from sse_check.diagnosis.opening import in_trouble, replay
 from sse_check.diagnosis.shape import cut_in_silence
 from sse_check.metrics import StreamMetrics
@@ -52,7 +52,7 @@ _QUESTIONS: Final = (
     _Question(
         factor="direct",
         times=1,
-        when=lambda m, _: m.probe.compare is not None and (held_back(m) is not None or broke_off(m) or late_head(m)),
+        when=lambda m, _: m.probe.compare is not None and (held_back(m) is not None or came_at_once(m) or broke_off(m) or late_head(m)),
     ),
 )
 

@@ -1,7 +1,8 @@
 """Rules of streams that are held back on the way: whole, in blocks, by a timer, by one event, by compression, or at the head.
 
 Whether an application is slow or something holds its events is known only from when they were sent: the server's own
-time stamps, else the cadence that the scenario expects. Without either these rules say nothing.
+time stamps, else the cadence that the scenario expects, else the same stream asked past the proxies. Without any of
+them these rules say nothing.
 """
 
 import itertools
@@ -22,6 +23,8 @@ MIN_SPAN_S: Final = 0.5
 BUNCHED_SHARE: Final = 0.1
 # ...and they arrive when T is over, give or take what a hint is wrong by. Sooner, and they were ready all the time.
 HELD_SHARE: Final = 0.8
+# Events that came within this came in one moment: reads that follow each other at once, on a slow machine too.
+AT_ONCE_S: Final = 0.05
 # What is held back whole is let go when the response ends, so the end is right behind the last event.
 END_BEHIND_S: Final = 1.0
 # One bunch may be a hiccup of the network; so many of them, or nearly all events in them, is a habit.
@@ -107,7 +110,9 @@ def buffered_full(v: View) -> Sign | None:
     """Nothing arrives until the response ends: events sent over a while come at once, late, and the end right behind."""
     m = v.m
     held = held_back(m)
-    if held is None or held[0] != "buffered-full" or m.first_event is None:
+    if held is None:
+        return _held_beside_the_application(v)
+    if held[0] != "buffered-full" or m.first_event is None:
         return None
     d = held[1]
     return Sign(
@@ -117,6 +122,39 @@ def buffered_full(v: View) -> Sign | None:
             f"{_where(v)} Known from {_source(d)}."
         ),
         evidence={**_figures(d, m), "arrived_within": round(sum(m.gaps), 3)},
+    )
+
+
+def came_at_once(m: StreamMetrics) -> bool:
+    """Whether all events came in one moment, a while after the request: a buffer's work, or a slow application's."""
+    if m.total < MIN_EVENTS or m.first_event is None or m.last_event is None:
+        return False
+    return m.last_event - m.first_event <= AT_ONCE_S and m.first_event >= MIN_SPAN_S * HELD_SHARE
+
+
+def _held_beside_the_application(v: View) -> Sign | None:
+    """Held back whole, as the same stream shows that was asked past the proxies: needs neither stamps nor hints."""
+    m, direct = v.m, v.twin("direct")
+    if direct is None or not came_at_once(m) or m.first_event is None or direct.first_event is None or direct.last_event is None:
+        return None
+    span = direct.last_event - direct.first_event
+    spread = direct.total >= MIN_EVENTS and span >= MIN_SPAN_S and not came_at_once(direct)
+    if not spread or m.first_event < direct.last_event * HELD_SHARE or m.ended - (m.last_event or 0.0) > END_BEHIND_S:
+        return None
+    return Sign(
+        message=(
+            f"{m.total} events arrived within {format_duration(sum(m.gaps))}, the first of them {format_duration(m.first_event)} after the "
+            f"request; asked directly, without the proxies, the same stream began after {format_duration(direct.first_event)} and took "
+            f"{format_duration(span)}: something on the way held the whole response back."
+        ),
+        evidence={
+            "sent_over": round(span, 3),
+            "held_back_most": round(m.first_event - direct.first_event, 3),
+            "first_event": round(m.first_event, 3),
+            "first_event_direct": round(direct.first_event, 3),
+            "arrived_within": round(sum(m.gaps), 3),
+        },
+        confidence="certain" if direct.total == m.total else "likely",
     )
 
 

@@ -231,7 +231,7 @@ class Deployment:
         self._tell(f"service {started.name}: building {started.service.build}")
         image = ""
         try:
-            for step in engine.build(client, started.service, self._labels):
+            for step in engine.build(client, started.service, reaper.image_labels(self.run, self._labels[reaper.OWNER])):
                 self._go_on()
                 started.build_log += str(step.get("stream") or step.get("status") or "")
                 image = (step.get("aux") or {}).get("ID") or image

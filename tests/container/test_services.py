@@ -127,7 +127,7 @@ def test_a_service_that_never_gets_ready_is_named_with_its_log(pull_request, old
     assert done.status == 2, done.log
     assert (done.outputs["streaming_enabled"], done.outputs["verdict"]) == ("false", "inconclusive")
     assert said in done.summary
-    assert any(said in rest for _, rest in done.annotations)
+    assert any(said in rest for level, rest in done.annotations if level == "error")
     if logged is not None:
         assert logged in done.summary
         assert logged in done.log
@@ -224,6 +224,30 @@ def test_a_killed_composite_action_leaves_nothing(pull_request, checkout):
     assert process.wait(10) == -9, shown
     assert "nobody watches it" not in shown
     assert wait_for(lambda: everything() == before), everything() - before
+
+
+def test_a_build_leaves_no_image(pull_request):
+    """
+    Neither the image nor a layer that only its labels made: the engine's store does not grow with every run.
+    """
+    assert pull_request.step(CURED).status == 0  # what stays is the build's cache, once
+    before = docker("images", "-aq", "--no-trunc").splitlines()
+    assert pull_request.step(CURED).status == 0
+    assert sorted(docker("images", "-aq", "--no-trunc").splitlines()) == sorted(before)
+    assert docker("images", "-q", "--filter", "label=sse-check.image") == ""
+
+
+def test_without_stamps_the_application_itself_is_the_proof(pull_request):
+    """
+    A short stream that says nothing of when it was sent: nginx's buffer is proven by asking past it.
+    """
+    server = pull_request.workspace / "app/server.py"
+    text = server.read_text().replace('{"seq": number, "ts": time.time()}', '{"text": "hello"}').replace("id: {number}\\n", "")
+    server.write_text(text.replace("time.sleep(0.2)", "time.sleep(0.08)"))
+    done = pull_request.step(BROKEN)
+    assert (done.status, done.outputs["codes"]) == (1, "buffered-full"), done.log
+    assert "proxy_buffering off;" in done.summary
+    assert pull_request.step(CURED).status == 0
 
 
 def test_a_build_is_not_sent_the_repositorys_credentials(pull_request):
