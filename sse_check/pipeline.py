@@ -113,7 +113,10 @@ async def _observed(run: _Observing, addresses: Mapping[str, str], *, ready: boo
     from sse_check.schedule import Run, Session, plan, plan_again
 
     scenario, hosts = run.scenario, run.hosts
-    watch = lambda live: run.audience.watch(run.redactor.text(live.plan.probe), live)  # noqa: E731
+
+    def watch(live: LiveStream) -> None:
+        run.audience.watch(run.redactor.text(live.plan.probe), live)
+
     session = Session(scenario, Run(redactor=run.redactor, stop=run.stop, hosts=hosts, addresses=addresses, watch=watch))
     try:
         if ready:

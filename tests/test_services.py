@@ -4,6 +4,7 @@ import doctest
 import io
 import tarfile
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -13,6 +14,9 @@ from sse_check.recording import redact_scenario
 from sse_check.redaction import Redactor
 from sse_check.scenario import Compare, Probe, Scenario, ScenarioError, Service, Target, Variables, compared, model, start_order
 from sse_check.services import engine
+
+if TYPE_CHECKING:
+    from docker import DockerClient
 
 APP = Service(build=".", port=8000)
 
@@ -240,9 +244,10 @@ def test_a_living_owner_is_known_and_a_dead_one_too():
     """
     A process by its number and its start, in this numbering only; of what cannot be seen nothing is said.
     """
+    engine_of_nobody = cast("DockerClient", None)  # of a process no engine is asked
     mine = reaper.owner_label(None)
     assert mine.startswith("process:")
-    assert not reaper.is_gone(None, mine)  # type: ignore[arg-type]  # no engine is asked of a process
-    assert reaper.is_gone(None, mine.rpartition(":")[0] + ":1")  # type: ignore[arg-type]
+    assert not reaper.is_gone(engine_of_nobody, mine)
+    assert reaper.is_gone(engine_of_nobody, mine.rpartition(":")[0] + ":1")
     for unknown in ("", "process:elsewhere:1:1", "process:::", "container:", "container:../x", "nobody"):
-        assert not reaper.is_gone(None, unknown)  # type: ignore[arg-type]
+        assert not reaper.is_gone(engine_of_nobody, unknown)

@@ -30,7 +30,7 @@ def test_it_holds_nothing_that_was_only_needed_to_build_it(image):
     """
     found = inside(
         image, "sh", "-c",
-        "ls -d /root/.cache /build /opt/venv/bin/pip* /opt/venv/lib/python*/site-packages/pip /opt/sse-check/* /var/lib/apt/lists/*_* 2>/dev/null; "
+        "ls -d ~/.cache /build /opt/venv/bin/pip* /opt/venv/lib/python*/site-packages/pip /opt/sse-check/* /var/lib/apt/lists/*_* 2>/dev/null; "
         "command -v gcc cc make; find / -xdev -name '*.whl' -not -path '*/ensurepip/*' 2>/dev/null; true",
     )  # fmt: skip
     assert [line for line in found.splitlines() if "ensurepip" not in line and "/usr/share/python-wheels" not in line] == [
