@@ -14,7 +14,6 @@ import contextlib
 import json
 import logging
 import os
-import ssl
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -164,10 +163,6 @@ def _observed(
             publish(checked, report_dir)
     except ReportDirError as error:
         raise UsageError(str(error)) from None
-    except ssl.SSLError as error:
-        raise UsageError(
-            f"target.tls.ca: {scenario.target.tls.ca} holds no certificate that can be used ({error.reason}). Name a PEM file."
-        ) from None
     return checked
 
 

@@ -6,6 +6,7 @@ private stays out of the file.
 
 import math
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -37,12 +38,38 @@ def numbers_in(data: str) -> dict[str, int | float]:
     if not data.startswith("{"):
         number = _as_number(data)
         return {} if number is None else {WHOLE_DATA: number}
-    try:
-        value = msgspec.json.decode(data)
-    except (msgspec.DecodeError, RecursionError):
-        return {}
+    value = json_in(data)
     found: dict[str, int | float] = {}
-    _collect(value, "", 1, found)
+    if isinstance(value, dict):
+        _collect(value, "", 1, found)
+    return found
+
+
+def json_in(data: str) -> Any:
+    """The JSON value that an event's data is; None where it is none, or too large to be looked at between two reads."""
+    if len(data) > _MAX_DATA:
+        return None
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def values_at(value: Any, paths: Iterable[str]) -> dict[str, Any]:
+    """What a JSON object holds at dotted paths; a path that leads nowhere is left out.
+
+    >>> values_at({"type": "done", "usage": {"total": 3}}, ["usage.total", "id"])
+    {'usage.total': 3}
+    """
+    found = {}
+    for path in paths:
+        at = value
+        for name in path.split("."):
+            if not isinstance(at, dict) or name not in at:
+                break
+            at = at[name]
+        else:
+            found[path] = at
     return found
 
 

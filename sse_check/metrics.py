@@ -111,6 +111,6 @@ def expected_events(stream: StreamRecording, probe: Probe) -> int:
     came = len(stream.events)
     if probe.until.events is not None and stream.planned_end != "duration":
         return max(came, probe.until.events)
-    owes_terminal = (probe.until.event is not None or probe.until.data is not None) and stream.planned_end is None
+    owes_terminal = probe.until.terminal is not None and stream.planned_end is None
     broken = stream.ended in ("truncated", "reset", "error") or stream.head is None or (stream.ended == "eof" and came == 0)
     return came + 1 if owes_terminal or broken else came

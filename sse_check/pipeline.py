@@ -71,8 +71,8 @@ async def check(
 ) -> Checked:
     """Start the scenario's services, observe what it asks for, judge it, and try the fallbacks where SSE is not viable.
 
-    A signal ends it in order: what was measured is judged. Raises, before anything is sent, UsageError where services
-    are wanted and no container engine answers, and OSError or ssl.SSLError where the scenario's CA file cannot be used.
+    A signal ends it in order: what was measured is judged. Raises UsageError, before anything is sent, where services
+    are wanted and no container engine answers, and where a certificate's file cannot be used.
     """
     # Imported here: a recording is judged without aiohttp, which takes longer to import than the judging.
     from sse_check.schedule import tls_context

@@ -11,12 +11,12 @@ import msgspec
 
 from sse_check import __version__
 from sse_check.eventstream import EventStreamParser
-from sse_check.fields import numbers_in
-from sse_check.recording import Events, Factor, Head, Phase, Reads, Reason, Redirect, StreamRecording, Times
+from sse_check.fields import json_in, numbers_in, values_at
+from sse_check.recording import Arm, Events, Factor, Head, Phase, Reads, Reason, Redirect, StreamRecording, Times
 from sse_check.redaction import Redactor
-from sse_check.scenario import Until
-from sse_check.transport import Clock, End, Request, Trace
-from sse_check.transport.http1 import fetch
+from sse_check.scenario import Preset, Until, token_characters
+from sse_check.transport import Clock, End, Fetch, Request, Trace
+from sse_check.transport.http1 import fetch as fetch_http1
 
 USER_AGENT: Final = f"sse-check/{__version__}"
 
@@ -33,7 +33,10 @@ _MAX_TEXT: Final = 256  # characters of an event's type or id that are kept
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamPlan:
-    """One stream to open. `timeout` is in seconds; `hosts` are patterns of hosts that redirects may lead to, None: all."""
+    """One stream to open. `timeout` is in seconds; `hosts` are patterns of hosts that redirects may lead to, None: all.
+
+    `http2`: over HTTP/2, together with the others of its group on one connection.
+    """
 
     probe: str
     stream: int
@@ -43,6 +46,9 @@ class StreamPlan:
     timeout: float
     hosts: tuple[str, ...] | None = None
     factor: Factor | None = None
+    arm: Arm | None = None
+    preset: Preset | None = None
+    http2: bool = False
 
 
 class Stop:
@@ -80,11 +86,12 @@ class LiveStream:
     event_ids: list[str] = field(default_factory=list)
     event_sizes: list[int] = field(default_factory=list)
     numbers: dict[str, list[int | float | None]] = field(default_factory=dict)
+    tokens: list[int] = field(default_factory=list)
     comments_ns: list[int] = field(default_factory=list)
     body_start: bytearray = field(default_factory=bytearray)
     parser: EventStreamParser = field(default_factory=EventStreamParser)
     total_bytes: int = 0
-    planned_end: Literal["event", "events", "data", "duration"] | None = None
+    planned_end: Literal["event", "events", "data", "json", "duration"] | None = None
     over_limit: str | None = None
     finished: bool = False
 
@@ -151,8 +158,13 @@ class LiveStream:
                 self.numbers[name] = [None] * count
         for name, column in self.numbers.items():
             column.append(numbers.get(name))
-        until = self.plan.until
-        if until.event is not None and kind == until.event:
+        until, preset = self.plan.until, self.plan.preset
+        value = json_in(data) if preset is not None or until.json is not None else None
+        if preset is not None:
+            self.tokens.append(token_characters(preset, kind, value))
+        if until.json is not None and values_at(value, until.json) == until.json:
+            self.planned_end = "json"
+        elif until.event is not None and kind == until.event:
             self.planned_end = "event"
         elif until.data is not None and data == until.data:
             self.planned_end = "data"
@@ -206,6 +218,8 @@ class LiveStream:
             stream=self.plan.stream,
             phase=self.plan.phase,
             factor=self.plan.factor,
+            arm=self.plan.arm,
+            max_streams=last.max_streams,
             method=self.plan.request.method,
             url=redactor.url(url),
             sent_at=sent_at,
@@ -231,6 +245,7 @@ class LiveStream:
                 id=[redactor.text(event_id) for event_id in self.event_ids],
                 size=self.event_sizes,
                 numbers=dict(numbers),
+                tokens=self.tokens,
             ),
             comments_ns=[at - zero for at in self.comments_ns],
             retry_ms=self.parser.retry,
@@ -254,7 +269,14 @@ def _kept_headers(head: Head, redactor: Redactor) -> tuple[tuple[str, str], ...]
 
 
 async def observe(
-    plan: StreamPlan, *, clock: Clock, redactor: Redactor, run_started_ns: int, stop: Stop, live: LiveStream | None = None
+    plan: StreamPlan,
+    *,
+    clock: Clock,
+    redactor: Redactor,
+    run_started_ns: int,
+    stop: Stop,
+    live: LiveStream | None = None,
+    fetch: Fetch = fetch_http1,
 ) -> StreamRecording:
     """Open one stream and record it until it ends, its plan says enough, or the run is stopped. Never raises for a server."""
     live = live or LiveStream(plan)
@@ -262,7 +284,7 @@ async def observe(
     redirects: list[Redirect] = []
     url = plan.request.url
     sent_at = time.time()
-    work = asyncio.ensure_future(_follow(plan, live, traces, redirects, clock))
+    work = asyncio.ensure_future(_follow(plan, live, traces, redirects, clock, fetch))
     stopping = asyncio.ensure_future(stop.wait())
     duration = plan.until.duration
     limit = plan.timeout if duration is None else min(duration, plan.timeout)
@@ -302,7 +324,7 @@ async def observe(
     )
 
 
-async def _follow(plan: StreamPlan, live: LiveStream, traces: list[Trace], redirects: list[Redirect], clock: Clock) -> End:
+async def _follow(plan: StreamPlan, live: LiveStream, traces: list[Trace], redirects: list[Redirect], clock: Clock, fetch: Fetch) -> End:
     """Send the request and follow redirects as EventSource does, each recorded."""
     request = plan.request
     while True:
@@ -345,7 +367,8 @@ def _redirected(request: Request, target: str, status: int) -> Request:
         method, body = "GET", None
         headers = tuple((name, value) for name, value in headers if not name.lower().startswith("content-"))
     if _origin(target) != _origin(request.url):
-        own = {name.lower() for name, _ in own_headers(target)}
+        # The last event ID is EventSource's own header, and goes wherever its request goes.
+        own = {*(name.lower() for name, _ in own_headers(target)), "last-event-id"}
         headers = tuple((name, value) for name, value in headers if name.lower() in own)
     return replace(request, url=target, method=method, body=body, headers=headers)
 

@@ -22,15 +22,28 @@ from sse_check.scenario import Scenario
 FORMAT_VERSION: Final = 1
 
 # Fields of a scenario with a closed set of values, which a secret can only equal by chance.
-_NO_TEXT: Final = frozenset({"version", "method", "deadline_from", "unit"})
+_NO_TEXT: Final = frozenset({"version", "method", "deadline_from", "unit", "preset", "protocol", "ip"})
 
-Phase = Literal["connect", "stream", "concurrency", "follow-up"]
+# *limits* are streams that look for the limits of the way, *resume* those that are cut on purpose and asked for again.
+Phase = Literal["connect", "stream", "concurrency", "follow-up", "limits", "resume"]
 # What a follow-up changed: the encoding, the company, nothing (a second time), the way (past the proxies), or where the
 # stream is to go on (Last-Event-ID).
 Factor = Literal["identity", "alone", "again", "direct", "resume"]
 Ended = Literal["until", "eof", "truncated", "reset", "timeout", "error"]
 # Why a stream has no proper end: what the operating system, TLS, HTTP or sse-check's own bounds said.
 Reason = Literal["dns", "tcp", "tls", "proxy", "no-response", "protocol", "decode", "limit", "interrupted", "budget", "policy", "redirects"]
+
+
+class Arm(Struct, frozen=True, kw_only=True):
+    """One of the streams that look for limits: what the server was asked to send.
+
+    `first-byte`: nothing at all. `silent`: the head, and nothing after it. `heartbeat`: a comment of `size` bytes every
+    `every` seconds. `steady`: an event every `every` seconds.
+    """
+
+    kind: Literal["first-byte", "silent", "heartbeat", "steady"]
+    every: float = 0.0
+    size: int = 0
 
 
 class Head(Struct, frozen=True, kw_only=True):
@@ -81,7 +94,7 @@ class Events(Struct, frozen=True, kw_only=True):
     """Every event, as columns. All events that one read completed share its stamp; `read` is that read's index.
 
     `size` is in characters of data. `numbers` has a column for each numeric field found (fields.py), None where an
-    event lacks it.
+    event lacks it. `tokens` is how many characters of generated text each brought, of probes with a preset only.
     """
 
     at_ns: Sequence[int] = ()
@@ -90,6 +103,7 @@ class Events(Struct, frozen=True, kw_only=True):
     id: Sequence[str] = ()
     size: Sequence[int] = ()
     numbers: dict[str, Sequence[int | float | None]] = {}
+    tokens: Sequence[int] = ()
 
     def __len__(self) -> int:
         return len(self.at_ns)
@@ -100,13 +114,16 @@ class StreamRecording(Struct, frozen=True, kw_only=True, tag_field="record", tag
 
     `clock` says who stamped the reads: `user`, this process when it took the bytes from the socket.
     `planned_end` is which of the scenario's ends was reached. `sent_at` is the wall-clock time of zero, seconds since
-    the epoch; `run_ns` is zero since the run began.
+    the epoch; `run_ns` is zero since the run began. `max_streams` is how many streams the server allows on an HTTP/2
+    connection (SETTINGS_MAX_CONCURRENT_STREAMS), where it says so.
     """
 
     probe: str
     stream: int
     phase: Phase
     factor: Factor | None = None
+    arm: Arm | None = None
+    max_streams: int | None = None
     method: str
     url: str
     sent_at: float
@@ -125,7 +142,7 @@ class StreamRecording(Struct, frozen=True, kw_only=True, tag_field="record", tag
     oversized: int = 0
     body_start: str = ""
     ended: Ended
-    planned_end: Literal["event", "events", "data", "duration"] | None = None
+    planned_end: Literal["event", "events", "data", "json", "duration"] | None = None
     reason: Reason | None = None
     error: str | None = None
 
@@ -314,7 +331,7 @@ def redact_scenario(scenario: Scenario, redactor: Redactor) -> Scenario:
             return {name: redactor.header(name, redactor.url(text) if "://" in text else text) for name, text in value.items()}
         if field == "services":
             return {name: part(service, name) for name, service in value.items()}
-        if field in ("url", "path", "health", "direct", "http"):
+        if field in ("url", "path", "health", "direct", "http", "first_byte", "silent", "heartbeat", "steady") and isinstance(value, str):
             return value and redactor.url(value)
         return texts(value)
 

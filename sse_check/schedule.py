@@ -7,6 +7,7 @@
 
 import asyncio
 import platform
+import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from urllib.request import getproxies
 import msgspec
 
 from sse_check import __version__
+from sse_check.errors import UsageError
 from sse_check.place import gateway, inside
 from sse_check.probe import LiveStream, Stop, StreamPlan, observe, own_headers
 from sse_check.recording import Environment, Factor, Phase, Recording, StreamRecording, redact_scenario
@@ -32,6 +34,7 @@ _MAX_LAG_SAMPLES: Final = 500_000
 # Before a follow-up: servers and proxies notice only after a while that the streams before it are closed.
 _SETTLE_S: Final = 0.5
 _HEALTH_TIMEOUT: Final = 15.0
+_FAMILIES: Final = {"any": socket.AF_UNSPEC, "both": socket.AF_UNSPEC, "v4": socket.AF_INET, "v6": socket.AF_INET6}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,13 +116,13 @@ async def run(scenario: Scenario, run: Run) -> Recording:
 def plan(scenario: Scenario, *, hosts: tuple[str, ...] | None = None, addresses: Mapping[str, str] | None = None) -> list[list[StreamPlan]]:
     """The streams of a run: groups that follow each other, of streams that are opened together.
 
-    Raises OSError or ssl.SSLError where the scenario's CA file cannot be used.
+    Raises UsageError where a certificate's file cannot be used.
     """
     tls = tls_context(scenario)
     groups: list[list[StreamPlan]] = []
     if scenario.target.health is not None and scenario.target.url is not None:
         url = join_url(scenario.target.url, scenario.target.health)
-        request = _request(url, "GET", scenario.target.headers, None, tls)
+        request = replace(_request(url, "GET", scenario.target.headers, None, tls), addresses=scenario.target.resolve)
         groups.append(
             [StreamPlan(probe=HEALTH, stream=1, phase="connect", request=request, until=Until(), timeout=_HEALTH_TIMEOUT, hosts=hosts)]
         )
@@ -157,18 +160,32 @@ def plan_again(
 
 
 def reached_at(plan: StreamPlan, addresses: Mapping[str, str]) -> StreamPlan:
-    """The plan with the addresses of the run's own services."""
-    return replace(plan, request=replace(plan.request, addresses=addresses))
+    """The plan with the addresses of the run's own services beside those that the scenario gives."""
+    return replace(plan, request=replace(plan.request, addresses={**plan.request.addresses, **addresses}))
 
 
 def _streams(scenario: Scenario, probe: Probe, phase: Phase, tls: ssl.SSLContext, hosts: tuple[str, ...] | None) -> list[StreamPlan]:
     url = scenario.url_of(probe)
     # The target's headers are meant for the target: a probe with a URL of its own does not carry them elsewhere.
     shared = scenario.target.headers if probe.url is None else {}
-    request = _request(url, probe.method, {**shared, **probe.headers}, probe.body, tls)
+    request = replace(
+        _request(url, probe.method, {**shared, **probe.headers}, probe.body, tls),
+        addresses=scenario.target.resolve,
+        family=_FAMILIES[probe.ip],
+    )
     timeout, until = stream_timeout(scenario, probe), planned_until(scenario, probe)
     return [
-        StreamPlan(probe=probe.name, stream=number, phase=phase, request=request, until=until, timeout=timeout, hosts=hosts)
+        StreamPlan(
+            probe=probe.name,
+            stream=number,
+            phase=phase,
+            request=request,
+            until=until,
+            timeout=timeout,
+            hosts=hosts,
+            preset=probe.preset,
+            http2=probe.protocol == "h2",
+        )
         for number in range(1, probe.stream_count + 1)
     ]
 
@@ -191,12 +208,29 @@ def _request(url: str, method: str, headers: dict[str, str], body: str | dict[st
 
 
 def tls_context(scenario: Scenario) -> ssl.SSLContext:
-    """How certificates are verified. Raises OSError or ssl.SSLError where the CA file cannot be used."""
-    context = ssl.create_default_context(cafile=scenario.target.tls.ca)
-    if not scenario.target.tls.verify:
+    """How certificates are verified, and which one is shown. Raises UsageError where a file of them cannot be used."""
+    tls = scenario.target.tls
+    context = ssl.create_default_context()
+    if tls.ca is not None:
+        try:
+            context.load_verify_locations(tls.ca)
+        except (OSError, ssl.SSLError) as error:
+            raise _unusable("ca", tls.ca, "holds no certificate that can be used", error) from None
+    if tls.cert is not None:
+        try:
+            # Without a password of ours a key that needs one would be asked for at the terminal.
+            context.load_cert_chain(tls.cert, tls.key, password="")
+        except (OSError, ssl.SSLError) as error:
+            raise _unusable("cert", tls.cert, "and its private key cannot be used", error) from None
+    if not tls.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _unusable(key: str, file: str, wrong: str, error: OSError) -> UsageError:
+    why = getattr(error, "reason", None) or error.strerror or type(error).__name__
+    return UsageError(f"target.tls.{key}: {file} {wrong} ({why}). Name a PEM file.")
 
 
 async def _together(group: Sequence[StreamPlan], run: Run, began: int) -> list[StreamRecording]:

@@ -170,11 +170,19 @@ MALFORMED: dict[str, tuple[str | bytes, list[Where]]] = {
     ),
     "a text for a mapping": (
         LEAST + "target: https://a.test\n",
-        [(5, 9, "target", '"https://a.test" stands where a mapping is wanted.', "Known keys: url, headers, health, tls.")],
+        [
+            (
+                5,
+                9,
+                "target",
+                '"https://a.test" stands where a mapping is wanted.',
+                "Known keys: url, headers, health, tls, resolve, instance.",
+            )
+        ],
     ),
     "nothing for a mapping": (
         LEAST + "    until:\n",
-        [(5, 11, "probes[0].until", "nothing stands where a mapping is wanted.", "Known keys: event, events, data, duration.")],
+        [(5, 11, "probes[0].until", "nothing stands where a mapping is wanted.", "Known keys: event, events, data, json, duration.")],
     ),
     "a list for a value": (
         LEAST + "    streams: [3]\n",

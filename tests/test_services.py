@@ -12,7 +12,7 @@ from sse_check import reaper
 from sse_check.arguments import load_file
 from sse_check.recording import redact_scenario
 from sse_check.redaction import Redactor
-from sse_check.scenario import Compare, Probe, Scenario, ScenarioError, Service, Target, Variables, compared, model, start_order
+from sse_check.scenario import Compare, Probe, Scenario, ScenarioError, Service, Target, Variables, compared, derive, start_order
 from sse_check.services import engine
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def test_the_examples_in_the_docstrings_are_true():
     """
     What the docstrings show is what happens.
     """
-    for module in (engine, model):
+    for module in (engine, derive):
         found = doctest.testmod(module)
         assert found.attempted > 0
         assert found.failed == 0

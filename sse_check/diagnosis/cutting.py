@@ -41,7 +41,7 @@ def broke_off(m: StreamMetrics) -> bool:
 
 
 def _terminal_missing(m: StreamMetrics) -> bool:
-    return bool(m.probe.until.event or m.probe.until.data) and m.stream.planned_end is None
+    return m.probe.until.terminal is not None and m.stream.planned_end is None
 
 
 def idle_timeout(v: View) -> Sign | None:
@@ -100,7 +100,7 @@ def truncated(v: View) -> Sign | None:
             message=f"The connection was {how} {format_duration(m.ended)} after the request, with {m.total} events received.",
             evidence=figures,
         )
-    terminal = m.probe.until.event or m.probe.until.data
+    terminal = m.probe.until.terminal
     if stream.ended == "eof" and terminal is not None and stream.planned_end is None:
         return Sign(
             message=f"The response ended properly after {m.total} events, but its last event ({quoted(terminal)}) was missing.",
@@ -188,7 +188,7 @@ def _unfinished(m: StreamMetrics, figures: Figures) -> Sign | None:
 
 def _awaited(m: StreamMetrics) -> str | None:
     """What the scenario waits for to end the stream, in words; None if it is only a time, or the stream's own end."""
-    terminal = m.probe.until.event or m.probe.until.data
+    terminal = m.probe.until.terminal
     if terminal is not None:
         return f"the event that ends it ({quoted(terminal)})"
     return None if m.probe.until.events is None else f"the last of {m.probe.until.events} events"

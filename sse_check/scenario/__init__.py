@@ -1,5 +1,6 @@
 """The scenario: what is to be checked, read from YAML into frozen values."""
 
+from sse_check.scenario.derive import compared, expanded, planned_until, start_order, stream_timeout, variants_of
 from sse_check.scenario.load import Mistake, ScenarioError, Variables, load, variables_in
 from sse_check.scenario.model import (
     DEFAULT_CONCURRENT_STREAMS,
@@ -8,8 +9,12 @@ from sse_check.scenario.model import (
     Criteria,
     Expect,
     Fallback,
+    Instance,
+    LimitSearch,
+    Preset,
     Probe,
     Ready,
+    Resume,
     Scenario,
     Service,
     Target,
@@ -17,25 +22,27 @@ from sse_check.scenario.model import (
     Tls,
     Until,
     WebSocketFallback,
-    compared,
     join_url,
-    planned_until,
     schema,
-    start_order,
-    stream_timeout,
 )
+from sse_check.scenario.presets import MCP_CALL_ID, token_characters
 from sse_check.scenario.values import check_url
 
 __all__ = [
     "DEFAULT_CONCURRENT_STREAMS",
+    "MCP_CALL_ID",
     "BatchFallback",
     "Compare",
     "Criteria",
     "Expect",
     "Fallback",
+    "Instance",
+    "LimitSearch",
     "Mistake",
+    "Preset",
     "Probe",
     "Ready",
+    "Resume",
     "Scenario",
     "ScenarioError",
     "Service",
@@ -47,11 +54,14 @@ __all__ = [
     "WebSocketFallback",
     "check_url",
     "compared",
+    "expanded",
     "join_url",
     "load",
     "planned_until",
     "schema",
     "start_order",
     "stream_timeout",
+    "token_characters",
     "variables_in",
+    "variants_of",
 ]

@@ -43,8 +43,10 @@ class NamedFile:
 
 def named_files(scenario: Scenario) -> Iterator[NamedFile]:
     """Every file that a scenario names."""
-    if scenario.target.tls.ca is not None:
-        yield NamedFile(at="target.tls.ca", name=scenario.target.tls.ca, kind="file")
+    tls = scenario.target.tls
+    for key, file in (("ca", tls.ca), ("cert", tls.cert), ("key", tls.key)):
+        if file is not None:
+            yield NamedFile(at=f"target.tls.{key}", name=file, kind="file")
     for name, service in scenario.services.items():
         if service.build is not None:
             yield NamedFile(at=f"services.{name}.build", name=service.build, kind="build", dockerfile=service.dockerfile)
@@ -60,7 +62,7 @@ def with_files(scenario: Scenario, found: Callable[[NamedFile], str]) -> Scenari
         files = {inside: paths[f"services.{name}.files.{inside}"] for inside in of.files}
         return _but(of, build=paths.get(f"services.{name}.build"), files=files)
 
-    tls = _but(scenario.target.tls, ca=paths.get("target.tls.ca"))
+    tls = _but(scenario.target.tls, **{key: paths.get(f"target.tls.{key}") for key in ("ca", "cert", "key")})
     services = {name: service(name, of) for name, of in scenario.services.items()}
     return _but(scenario, target=_but(scenario.target, tls=tls), services=services)
 

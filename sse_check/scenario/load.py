@@ -17,8 +17,10 @@ from msgspec import inspect
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from sse_check.redaction import Redactor
+from sse_check.scenario.derive import expanded
 from sse_check.scenario.files import NamedFile, named_files
 from sse_check.scenario.model import Scenario
+from sse_check.scenario.presets import with_presets
 from sse_check.scenario.sense import check_sense
 from sse_check.scenario.values import KEYS, NOT_IN_A_FIELD_VALUE, assumed, nearest, read
 from sse_check.scenario.yaml_nodes import MAX_DEPTH, YamlProblem, compose
@@ -95,14 +97,14 @@ def load(
     value = walk.struct(root, inspect.type_info(Scenario), "")
     if walk.mistakes:
         raise ScenarioError(walk.mistakes)
-    scenario = msgspec.convert(value, Scenario)
+    scenario = with_presets(msgspec.convert(value, Scenario))
     check_sense(scenario, walk.wrong_at, walk.said)
     for named in named_files(scenario):
         if named.at not in walk.assumed and (why := unusable(named)) is not None:
             walk.wrong_at(named.at, named.wrong(why), named.right)
     if walk.mistakes:
         raise ScenarioError(walk.mistakes)
-    return scenario
+    return expanded(scenario)
 
 
 class _Skip(Exception):

@@ -3,9 +3,7 @@
 Durations are seconds (float) and percentages numbers from 0 to 100 once read; in YAML they are written as text.
 """
 
-from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
@@ -51,15 +49,27 @@ class Until(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     event: Annotated[str, Meta(examples=["complete"])] | None = None
     events: Count | None = None
     data: Annotated[str, Meta(examples=["[DONE]"])] | None = None
+    json: Annotated[dict[str, Any], Meta(extra={"kind": "json fields"}, examples=[{"type": "done"}])] | None = None
     duration: Duration | None = None
+
+    @property
+    def terminal(self) -> str | None:
+        """The event that ends the stream, as the scenario names it; None if it is no event that says so."""
+        if self.json is not None:
+            return ", ".join(f"{name}: {value}" for name, value in self.json.items())
+        return self.event or self.data
 
 
 class Expect(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the server is known to send; makes missing events count and buffering certain."""
+    """What the server is known to send; makes missing events count and buffering certain.
+
+    `gradual`: its events are made one after the other, as a language model's tokens are, so they cannot come all at once.
+    """
 
     events: Count | None = None
     every: Duration | None = None
     heartbeat: Duration | None = None
+    gradual: bool = False
 
 
 class Timestamps(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -70,10 +80,21 @@ class Timestamps(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Tls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the server's certificate is verified. `ca` is a PEM file, relative to the scenario."""
+    """How the server's certificate is verified, and which one is shown to it. All are PEM files, relative to the scenario.
+
+    `cert` may hold its private key; else `key` does.
+    """
 
     verify: bool = True
     ca: Annotated[str, Meta(examples=["ca.pem"], min_length=1)] | None = None
+    cert: Annotated[str, Meta(examples=["client.pem"], min_length=1)] | None = None
+    key: Annotated[str, Meta(examples=["client.key"], min_length=1)] | None = None
+
+
+class Instance(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a response says which instance of the application made it."""
+
+    header: Annotated[str, Meta(extra={"kind": "header name"}, examples=["X-Instance"])]
 
 
 class Target(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,12 +104,43 @@ class Target(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     headers: Headers = {}
     health: Path | None = None
     tls: Tls = Tls()
+    resolve: Annotated[dict[str, str], Meta(extra={"kind": "resolve"}, examples=[{"app.example.test": "192.0.2.7"}])] = {}
+    instance: Instance | None = None
 
 
 class Compare(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A second way to the same stream: past the proxies, straight to where it is made."""
 
     direct: Url
+
+
+class LimitSearch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Look for the limits of the way, up to `until`: streams that are silent, have a heartbeat, or flow steadily.
+
+    The server is told by the request header `SSE-Check-Arm` what to send, as `sse-check serve` understands it; for any
+    other the paths say where it is silent, and so on. In the path of the heartbeat `{seconds}` and `{bytes}` are put in.
+    """
+
+    until: Duration
+    first_byte: Path | None = None
+    silent: Path | None = None
+    heartbeat: Path | None = None
+    steady: Path | None = None
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """The paths that are given, by the kind of stream."""
+        given = {"first-byte": self.first_byte, "silent": self.silent, "heartbeat": self.heartbeat, "steady": self.steady}
+        return {kind: path for kind, path in given.items() if path is not None}
+
+
+class Resume(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Cut the stream on purpose after so many events, and see whether a reconnect goes on where it was."""
+
+    after: Annotated[int, Meta(extra={"kind": "events"}, ge=1, le=100_000, extra_json_schema={"examples": ["5 events"]})]
+
+
+Preset = Literal["openai-chat", "anthropic-messages", "mcp", "mcp-sse", "graphql-sse"]
 
 
 class Probe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -107,6 +159,12 @@ class Probe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     timestamps: Timestamps | None = None
     timeout: Duration | None = None
     compare: Compare | None = None
+    preset: Preset | None = None
+    protocol: Literal["http/1.1", "h2", "both"] = "http/1.1"
+    ip: Literal["any", "v4", "v6", "both"] = "any"
+    instance: Instance | None = None
+    limits: LimitSearch | None = None
+    resume: Resume | None = None
 
     @property
     def stream_count(self) -> int:
@@ -117,18 +175,23 @@ class Probe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class WebSocketFallback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A WebSocket endpoint to fall back to: it must upgrade, and answer if something is to be sent."""
+    """A WebSocket endpoint to fall back to: it must upgrade, answer what is sent (`expect`: with this text), and stay open for `hold`."""
 
     path: Path | None = None
     url: WebSocketUrl | None = None
+    headers: Headers = {}
     send: Annotated[str, Meta(examples=["ping"])] | None = None
+    expect: Annotated[str, Meta(examples=["pong"], min_length=1)] | None = None
+    hold: Duration | None = None
 
 
 class BatchFallback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A plain request to fall back to: it must be answered with a 2xx status."""
+    """A plain request to fall back to: it must be answered whole, with a 2xx status (`expect`: and with this text in its body)."""
 
     path: Path | None = None
     url: Url | None = None
+    headers: Headers = {}
+    expect: Annotated[str, Meta(examples=["done"], min_length=1)] | None = None
     method: Annotated[str, Meta(extra={"kind": "method"}, examples=["GET"])] = "GET"
     body: str | dict[str, Any] | None = None
 
@@ -194,77 +257,9 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return self.target.url or self.url_of(self.probes[0])
 
 
-def start_order(services: dict[str, Service]) -> list[str]:
-    """The names of the services in the order in which they start: what stands in front of another comes after it.
-
-    >>> start_order({"edge": Service(image="nginx", in_front_of="app"), "app": Service(build=".")})
-    ['app', 'edge']
-    """
-    order: list[str] = []
-    for name in services:
-        behind = [name, *_behind(services, name)]
-        order += [found for found in reversed(behind) if found not in order]
-    return order
-
-
-def _behind(services: dict[str, Service], name: str) -> Iterator[str]:
-    """The services that a request to this one reaches after it, in their order; ends where they go round."""
-    seen = {name}
-    while (after := services[name].in_front_of) is not None and after in services and after not in seen:
-        seen.add(after)
-        yield (name := after)
-
-
-def compared(scenario: Scenario) -> Scenario:
-    """The scenario with its own proxies told apart from the application: what they hold back, the application is asked for itself.
-
-    A probe of a service that stands in front of another gets the last one behind as its `compare`, unless it has one.
-    """
-
-    def probe_with_compare(probe: Probe) -> Probe:
-        parts = urlsplit(scenario.url_of(probe))
-        host = parts.hostname or ""
-        last = next(reversed(list(_behind(scenario.services, host))), None) if host in scenario.services else None
-        if probe.compare is not None or last is None or (port := scenario.services[last].port) is None:
-            return probe
-        direct = f"http://{last}:{port}{parts.path}" + (f"?{parts.query}" if parts.query else "")
-        return msgspec.structs.replace(probe, compare=Compare(direct=direct))
-
-    return msgspec.structs.replace(scenario, probes=tuple(map(probe_with_compare, scenario.probes)))
-
-
 def join_url(base: str, path: str) -> str:
     """`path` below `base`: https://h/api + /events -> https://h/api/events."""
     return base.rstrip("/") + "/" + path.lstrip("/")
-
-
-def stream_timeout(scenario: Scenario, probe: Probe) -> float:
-    """Seconds after which sse-check gives up on a stream of this probe.
-
-    The probe's own `timeout`, else the longest of what the stream was given: the event deadline, its planned duration,
-    and half as long again as its expected events take, with five seconds to spare.
-    """
-    if probe.timeout is not None:
-        return probe.timeout
-    criteria = scenario.criteria
-    longest = max(criteria.event_deadline, criteria.first_event, probe.until.duration or 0.0, _expected_seconds(probe) * 1.5)
-    return longest + 5.0
-
-
-def planned_until(scenario: Scenario, probe: Probe) -> Until:
-    """When a stream of this probe has shown enough: what the probe says.
-
-    Where it says nothing, the stream's own end, or the event deadline (half as long again as its expected events take, if
-    that is longer): a stream without an end is not watched for longer than its events can be on time.
-    """
-    if any(end is not None for end in msgspec.structs.astuple(probe.until)):
-        return probe.until
-    duration = max(scenario.criteria.event_deadline, _expected_seconds(probe) * 1.5)
-    return Until(duration=duration if probe.timeout is None else min(duration, probe.timeout))
-
-
-def _expected_seconds(probe: Probe) -> float:
-    return (probe.expect.events or 0) * (probe.expect.every or 0.0)
 
 
 def schema() -> dict[str, Any]:

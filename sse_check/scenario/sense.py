@@ -1,11 +1,15 @@
 """What types cannot say of a scenario: parts that need or exclude each other, and times in which nothing can happen."""
 
+import ipaddress
 from collections.abc import Callable
 
 import msgspec
 
-from sse_check.scenario.model import Scenario, start_order
+from sse_check.scenario.derive import start_order
+from sse_check.scenario.model import LimitSearch, Probe, Scenario
+from sse_check.scenario.presets import missing_of
 from sse_check.scenario.values import nearest
+from sse_check.units import format_duration
 
 _MAX_SERVICES = 10
 
@@ -28,6 +32,8 @@ def check_sense(scenario: Scenario, wrong_at: Callable[[str, str, str], None], s
             wrong_at(f"{at}.path", "a path needs the target's url.", "Add target: {url: https://app.example.test}.")
         if said(f"{at}.until") and all(end is None for end in msgspec.structs.astuple(probe.until)):
             wrong_at(f"{at}.until", "the end is not said.", 'Write {event: complete}, {events: 20}, {data: "[DONE]"} or {duration: 30s}.')
+        if probe.until.json == {}:
+            wrong_at(f"{at}.until.json", "no field is named.", "Write for example {type: done}.")
         for name, value in (("timeout", probe.timeout), ("until.duration", probe.until.duration), ("expect.every", probe.expect.every)):
             if value == 0:
                 wrong_at(f"{at}.{name}", "nothing can happen in no time.", "Write for example 30s.")
@@ -37,6 +43,7 @@ def check_sense(scenario: Scenario, wrong_at: Callable[[str, str, str], None], s
                 "sse-check would give up before the planned duration is over.",
                 "Make timeout longer than until.duration.",
             )
+        _check_way(scenario, probe, at, wrong_at)
     for number, fallback in enumerate(scenario.fallbacks):
         at = f"fallbacks[{number}]"
         option = fallback.websocket or fallback.batch
@@ -44,11 +51,47 @@ def check_sense(scenario: Scenario, wrong_at: Callable[[str, str, str], None], s
             wrong_at(at, "a fallback is one of websocket and batch.", "Write - websocket: {path: /ws} or - batch: {path: /result}.")
         elif (option.path is None) == (option.url is None) or (option.path is not None and scenario.target.url is None):
             wrong_at(at, "a fallback has either a path at the target or a whole url.", "Write for example {path: /ws}.")
+    for host, address in scenario.target.resolve.items():
+        if not _is_address(address):
+            wrong_at(f"target.resolve.{host}", f'"{address}" is no IP address.', "Write for example 192.0.2.7, or 2001:db8::7.")
+    if scenario.target.tls.key is not None and scenario.target.tls.cert is None:
+        wrong_at("target.tls.key", "a key alone shows nobody who asks.", "Add cert: client.pem, the certificate it belongs to.")
     if scenario.target.health is not None and scenario.target.url is None:
         wrong_at("target.health", "a health path needs the target's url.", "Add url: https://app.example.test.")
     if scenario.budget == 0:
         wrong_at("budget", "nothing can happen in no time.", "Write for example 10m.")
     _check_services(scenario, wrong_at)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_way(scenario: Scenario, probe: Probe, at: str, wrong_at: Callable[[str, str, str], None]) -> None:
+    """The parts of a probe that change how it is asked: its preset, its protocol, its search for limits, its resume."""
+    if (missing := missing_of(probe)) is not None:
+        wrong_at(at, *missing)
+    if probe.protocol != "http/1.1" and scenario.url_of(probe).startswith("http:"):
+        wrong_at(f"{at}.protocol", "browsers speak HTTP/2 over TLS only.", "Ask an https:// URL, or leave protocol out.")
+    if probe.resume is not None and probe.method != "GET":
+        wrong_at(f"{at}.resume", f"nobody resumes a {probe.method}: EventSource reconnects with GET.", "Leave resume out.")
+    if probe.resume is not None and probe.until.events is not None and probe.until.events <= probe.resume.after:
+        wrong_at(f"{at}.resume.after", "the stream is over by then.", f"Cut it before its {probe.until.events} events have come.")
+    if probe.limits is not None:
+        _check_limits(scenario, probe.limits, f"{at}.limits", wrong_at)
+
+
+def _check_limits(scenario: Scenario, limits: LimitSearch, at: str, wrong_at: Callable[[str, str, str], None]) -> None:
+    if limits.until == 0:
+        wrong_at(f"{at}.until", "nothing can happen in no time.", "Write for example 150s.")
+    elif limits.until >= scenario.budget:
+        wrong_at(f"{at}.until", "the run's budget is over by then.", f"Raise budget above {format_duration(limits.until)}.")
+    if limits.paths and scenario.target.url is None:
+        wrong_at(at, "a path needs the target's url.", "Add target: {url: https://app.example.test}.")
 
 
 def _check_services(scenario: Scenario, wrong_at: Callable[[str, str, str], None]) -> None:

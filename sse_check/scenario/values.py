@@ -16,6 +16,11 @@ KEYS: Final = {
     "headers": (TOKEN, "no header name", "Use letters, digits and hyphens, as in X-API-Key."),
     "environment": (re.compile(r"[^=\0\s]+"), "no name of a variable", "Use letters, digits and underscores, as in LOG_LEVEL."),
     "files": (re.compile(r"/[^\0]*[^\0/]"), "no path in a container", "Write it from the root, as in /etc/nginx/nginx.conf."),
+    "resolve": (
+        re.compile(r"[^\s/:\[\]]+(:[0-9]{1,5})?"),
+        "no host, nor host:port",
+        "Write a host name, with its port where only that is meant.",
+    ),
     # RFC 1123, section 2.1: a host name's label.
     "services": (
         re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"),
@@ -32,6 +37,8 @@ def read(text: str, kind: inspect.Type, extra: str | None, example: Any) -> Any:
         return parse_duration(text)
     if extra == "percent":
         return parse_percent(text)
+    if extra == "events":
+        text = text.strip().removesuffix("events").removesuffix("event").strip()
     if isinstance(kind, inspect.IntType):
         if re.fullmatch(r"[+-]?[0-9]{1,12}", text) is None:
             raise Unreadable(f'"{text}" is not a whole number.', f"Write for example {example}.")
@@ -110,6 +117,12 @@ def _check_method(text: str) -> str:
     return text.upper()
 
 
+def _check_header_name(text: str) -> str:
+    if TOKEN.fullmatch(text) is None:
+        raise Unreadable(f'"{text}" is no header name.', "Use letters, digits and hyphens, as in X-Instance.")
+    return text
+
+
 def _check_image(text: str) -> str:
     # Docker's own grammar is longer; this keeps options and blanks out, and leaves the rest to the engine.
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*", text) is None:
@@ -124,6 +137,7 @@ def _check_file(text: str) -> str:
 
 
 _CHECKS: Final = {
+    "header name": _check_header_name,
     "image": _check_image,
     "file": _check_file,
     "url": check_url,

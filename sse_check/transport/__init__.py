@@ -4,8 +4,9 @@ A transport sends one request and hands what comes back to a `Sink`, each piece 
 arrived. It follows no redirect, parses no event and has no opinion: `probe` does the first two, nobody here the third.
 """
 
+import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -19,6 +20,7 @@ class Request:
     """One request as it is to be sent. `tls` is None for a plain connection; `connect_timeout` is in seconds.
 
     `addresses` are host names that no resolver knows, and where they are reached: without any proxy of the environment.
+    `family` is the version of IP to use, where only one is wanted.
     """
 
     method: str
@@ -28,6 +30,7 @@ class Request:
     tls: ssl.SSLContext | None = None
     connect_timeout: float = 10.0
     addresses: Mapping[str, str] = field(default_factory=dict)
+    family: socket.AddressFamily = socket.AF_UNSPEC
 
 
 @dataclass(slots=True)
@@ -44,6 +47,7 @@ class Trace:
     sent_ns: int | None = None
     head_ns: int | None = None
     peer: str | None = None
+    max_streams: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,3 +70,7 @@ class Sink(Protocol):
     def body(self, at_ns: int, wire_bytes: int, data: bytes) -> bool:
         """One read: its bytes on the wire, and what they decode to. Zero wire bytes: more of the read before."""
         ...
+
+
+# Sends one request and feeds its response to the sink until either ends it. Never raises for what a server or a network does.
+Fetch = Callable[[Request, Sink, Trace, Clock], Awaitable[End]]

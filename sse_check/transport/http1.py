@@ -34,7 +34,7 @@ from yarl import URL
 
 from sse_check.recording import Head, Reason
 from sse_check.transport import Clock, End, Request, Sink, Trace
-from sse_check.transport.resolve import KnownFirst
+from sse_check.transport.resolve import KnownFirst, known_address
 
 # Above what one read of asyncio brings (256 KiB), so that aiohttp never pauses a stream that is drained at once.
 _READ_BUFFER: Final = 1024 * 1024
@@ -138,6 +138,7 @@ async def fetch(request: Request, sink: Sink, trace: Trace, clock: Clock) -> End
     Never raises for what a server or a network does; that is an End. Cancelling it closes the connection.
     """
     sockets: list[_StampedSocket] = []
+    url = urlsplit(request.url)
 
     def stamped(addr_info: Any) -> socket.socket:
         family, kind, proto, *_ = addr_info
@@ -153,13 +154,14 @@ async def fetch(request: Request, sink: Sink, trace: Trace, clock: Clock) -> End
         force_close=True,
         use_dns_cache=False,
         limit=0,
+        family=request.family,
         happy_eyeballs_delay=0.25,
     )
     session = aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=[_tracing(trace, sockets, clock, tls=request.url.startswith("https:"))],
-        trust_env=urlsplit(request.url).hostname not in request.addresses,
+        trust_env=known_address(request.addresses, url.hostname or "", url.port or (443 if url.scheme == "https" else 80)) is None,
         skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=request.connect_timeout, connect=request.connect_timeout * 2),
         read_bufsize=_READ_BUFFER,

@@ -9,7 +9,7 @@ from sse_check.daemon import in_thread
 
 
 class KnownFirst(AbstractResolver):
-    """Answers from a table of names and IPv4 addresses first, and asks the system for every other name.
+    """Answers from a table of names, or name:port, and addresses first, and asks the system for every other name.
 
     The system's resolver blocks, for half a minute if its servers do not answer; so it is asked in a daemon thread.
     """
@@ -19,10 +19,15 @@ class KnownFirst(AbstractResolver):
 
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
         """The addresses of a host name, as aiohttp's connector wants them. Raises OSError where there are none."""
-        known = self._addresses.get(host)
+        known = known_address(self._addresses, host, port)
         if known is not None:
-            return [_result(host, known, port, socket.AF_INET, 0)]
-        found = await in_thread(lambda: socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG))
+            kind = socket.AF_INET6 if ":" in known else socket.AF_INET
+            if family not in (socket.AF_UNSPEC, kind):
+                raise socket.gaierror(socket.EAI_ADDRFAMILY, f"{host} is resolved to {known}, which is another version of IP")
+            return [_result(host, known, port, kind, 0)]
+        # Whoever asks for IPv6 alone wants it tried, even where the machine has no address of it but the loopback's.
+        flags = socket.AI_ADDRCONFIG if family == socket.AF_UNSPEC else 0
+        found = await in_thread(lambda: socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=flags))
         # A link-local IPv6 address means something together with its interface only; getnameinfo writes both.
         return [
             _result(host, socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0], port, kind, proto)
@@ -31,6 +36,11 @@ class KnownFirst(AbstractResolver):
 
     async def close(self) -> None:
         """Nothing is kept open."""
+
+
+def known_address(addresses: Mapping[str, str], host: str, port: int) -> str | None:
+    """Where a host is reached by the table, if it says; its port's own entry goes before the host's."""
+    return addresses.get(f"{host}:{port}") or addresses.get(host)
 
 
 def _result(host: str, address: str, port: int, family: int, proto: int) -> ResolveResult:

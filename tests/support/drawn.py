@@ -60,6 +60,7 @@ def streams(draw: st.DrawFn, names: tuple[str, ...] = ("a",)) -> StreamRecording
             id=column(_IDS),
             size=column(st.integers(0, 10**6)),
             numbers=numbers,
+            tokens=draw(st.just([]) | st.lists(st.integers(0, 9), min_size=len(at), max_size=len(at))),
         ),
         comments_ns=sorted(draw(st.lists(st.integers(0, last), max_size=2))),
         retry_ms=draw(st.none() | st.integers(0, 10**6)),
