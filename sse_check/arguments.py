@@ -1,12 +1,15 @@
 """What the arguments mean: the parser of the command line, and the scenarios that files and arguments describe."""
 
 import argparse
+import ipaddress
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
+
+import msgspec
 
 from sse_check import __version__
 from sse_check.errors import UsageError
@@ -17,6 +20,8 @@ from sse_check.scenario import (
     Probe,
     Scenario,
     ScenarioError,
+    Target,
+    Tls,
     Until,
     Variables,
     check_url,
@@ -43,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="check what a scenario says")
     run.add_argument("scenario", metavar="SCENARIO.yml", type=Path)
     _add_variables(run)
+    _add_resolve(run)
     _add_reporting(run, fail_on=True)
 
     probe = commands.add_parser("probe", help="check one URL with the default criteria, alone and three streams at once")
@@ -65,6 +71,14 @@ def parser() -> argparse.ArgumentParser:
     )
     probe.add_argument("--events", metavar="N", type=_type(_count), help="a stream has shown enough after so many events")
     probe.add_argument("--duration", metavar="30s", type=_type(parse_duration), help="or after so long (default: the deadline)")
+    probe.add_argument("--http2", action="store_const", const="h2", default="http/1.1", dest="protocol", help="over HTTP/2, as browsers do")
+    version = probe.add_mutually_exclusive_group()
+    version.add_argument("-4", "--ipv4", action="store_const", const="v4", default="any", dest="ip", help="over IPv4 only")
+    version.add_argument("-6", "--ipv6", action="store_const", const="v6", dest="ip", help="over IPv6 only")
+    _add_resolve(probe)
+    probe.add_argument("--cacert", metavar="FILE", help="a PEM file of further certificate authorities")
+    probe.add_argument("--cert", metavar="FILE", help="the client's certificate, a PEM file; with --key, or its key in it")
+    probe.add_argument("--key", metavar="FILE", help="the private key of --cert")
     _add_reporting(probe, fail_on=True)
 
     judge = commands.add_parser("judge", help="judge again what was recorded, without network")
@@ -96,6 +110,37 @@ def _add_variables(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--secret-env", metavar="NAME", action="append", default=[], dest="secret_env", help="a secret variable, taken from the environment"
     )
+
+
+def _add_resolve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--resolve",
+        metavar="HOST:PORT:ADDRESS[,…]",
+        action="append",
+        default=[],
+        help="reach a host at this address, whatever its name says",
+    )
+
+
+def resolved(scenario: Scenario, texts: Sequence[str]) -> Scenario:
+    """The scenario with the values of --resolve before its own. Raises UsageError."""
+    table = {**scenario.target.resolve, **resolve_table(texts)}
+    return msgspec.structs.replace(scenario, target=msgspec.structs.replace(scenario.target, resolve=table))
+
+
+def resolve_table(texts: Iterable[str]) -> dict[str, str]:
+    """The values of --resolve, as curl has them, by host:port. Raises UsageError."""
+    table = {}
+    for text in texts:
+        match = re.fullmatch(r"([^:\s]+):([0-9]{1,5}):([0-9A-Fa-f:.,\[\]]+)", text)
+        try:
+            addresses = [str(ipaddress.ip_address(part.strip("[]"))) for part in match[3].split(",")] if match else []
+        except ValueError:
+            addresses = []
+        if match is None or not addresses:
+            raise UsageError(f'--resolve: "{text}" is no HOST:PORT:ADDRESS. Write app.example.test:443:192.0.2.7.')
+        table[f"{match[1].lower()}:{int(match[2])}"] = ",".join(addresses)
+    return table
 
 
 def _add_reporting(parser: argparse.ArgumentParser, *, fail_on: bool) -> None:
@@ -226,6 +271,8 @@ def probe_scenario(args: argparse.Namespace) -> Scenario:
         headers=headers,
         body=body,
         streams=args.streams or DEFAULT_CONCURRENT_STREAMS,
+        way={"protocol": args.protocol, "ip": args.ip},
+        target=Target(resolve=resolve_table(args.resolve), tls=Tls(ca=args.cacert, cert=args.cert, key=args.key)),
     )
 
 
@@ -238,20 +285,26 @@ def url_scenario(
     headers: Mapping[str, str] | None = None,
     body: str | None = None,
     streams: int = DEFAULT_CONCURRENT_STREAMS,
+    way: Mapping[str, Any] | None = None,
+    target: Target | None = None,
 ) -> Scenario:
-    """A scenario for one URL: one stream alone and, if more are wanted, so many at once. Raises UsageError for a bad URL."""
+    """A scenario for one URL: one stream alone and, if more are wanted, so many at once. Raises UsageError for a bad URL.
+
+    `way` are further fields of its probes, `target` what holds for every request.
+    """
     try:
         check_url(url)
     except ValueError as error:
         raise UsageError(str(error)) from None
     until = until or Until()
-    alone = Probe(name="alone", url=url, method=method, headers=dict(headers or {}), body=body, until=until)
-    together = Probe(
-        name=f"{streams} at once", url=url, method=method, headers=dict(headers or {}), body=body, until=until, streams=streams
-    )
+    alone = Probe(name="alone", url=url, method=method, headers=dict(headers or {}), body=body, until=until, **(way or {}))
+    if alone.protocol == "h2" and url.startswith("http:"):
+        raise UsageError("--http2: browsers speak HTTP/2 over TLS only. Ask an https:// URL.")
+    together = msgspec.structs.replace(alone, name=f"{streams} at once", streams=streams)
     return Scenario(
         version=1,
         name=urlsplit(url).hostname or "sse-check",
+        target=target or Target(),
         criteria=criteria or Criteria(),
         probes=(alone, together) if streams > 1 else (alone,),
     )

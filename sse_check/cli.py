@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 from urllib.parse import urlsplit
 
-from sse_check.arguments import load_file, parser, probe_scenario, url_scenario, variables_of
+from sse_check.arguments import load_file, parser, probe_scenario, resolved, url_scenario, variables_of
 from sse_check.errors import UsageError
 from sse_check.escape import for_log
 from sse_check.interruption import Interruption
@@ -106,7 +106,7 @@ def _run_command(args: argparse.Namespace) -> int:
     match args.command:
         case "run":
             scenario, variables = load_file(args.scenario, variables_of(args))
-            return _check(scenario, variables.secret_values(), args)
+            return _check(resolved(scenario, args.resolve), variables.secret_values(), args)
         case "probe":
             return _check(probe_scenario(args), (), args)
         case "judge":

@@ -45,9 +45,9 @@ def numbers_in(data: str) -> dict[str, int | float]:
     return found
 
 
-def json_in(data: str) -> Any:
-    """The JSON value that an event's data is; None where it is none, or too large to be looked at between two reads."""
-    if len(data) > _MAX_DATA:
+def json_in(data: str, most: int = _MAX_DATA) -> Any:
+    """The JSON value that an event's data is; None where it is none, or too large (`most` characters) to be looked at between two reads."""
+    if len(data) > most:
         return None
     try:
         return msgspec.json.decode(data)

@@ -1,5 +1,6 @@
 """Arrivals into figures: pure functions of a recording. All results are in seconds unless their name says otherwise."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -42,6 +43,37 @@ class StreamMetrics:
     def median_gap(self) -> float | None:
         """The middle gap: of 0.1, 0.1, 5.0 -> 0.1. None with fewer than two events."""
         return sorted(self.gaps)[len(self.gaps) // 2] if self.gaps else None
+
+    @property
+    def token_times(self) -> tuple[float, ...]:
+        """When the events came that bring generated text, or a call's progress; of probes with a preset only.
+
+        Events at 0.2, 0.9, 1.0 with 0, 3, 4 characters -> 0.9, 1.0.
+        """
+        pairs = zip(self.stream.events.at_ns, self.stream.events.tokens, strict=False)
+        return tuple(at / _NS for at, characters in pairs if characters > 0)
+
+    @property
+    def token_gap_median(self) -> float | None:
+        """The middle time between two such events: at 0.9, 1.0, 1.1, 3.1 -> 0.1. None with fewer than two."""
+        return percentile(_gaps(self.token_times), 50)
+
+    @property
+    def token_gap_p99(self) -> float | None:
+        """What 99 of 100 of these times do not exceed: at 0.9, 1.0, 1.1, 3.1 -> 2.0. None with fewer than two."""
+        return percentile(_gaps(self.token_times), 99)
+
+
+def percentile(values: Sequence[float], p: int) -> float | None:
+    """The smallest value that at least `p` of 100 do not exceed (nearest rank: the value of rank ceil(p * n / 100)).
+
+    The 50th of 1, 2, 3, 4 is 2, the 99th is 4. None of no values.
+    """
+    return sorted(values)[max(0, -(-p * len(values) // 100) - 1)] if values else None
+
+
+def _gaps(times: Sequence[float]) -> tuple[float, ...]:
+    return tuple(later - earlier for earlier, later in pairwise(times))
 
 
 def percent(part: int, whole: int) -> float:

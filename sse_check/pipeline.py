@@ -7,21 +7,30 @@ import tempfile
 from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 
-from sse_check.diagnosis import FollowUp, follow_ups
+from sse_check.alternatives import silence_to_hold
+from sse_check.arms import arms, sizes_between
+from sse_check.diagnosis import FollowUp, follow_ups, open_sizes
 from sse_check.interruption import Interruption
 from sse_check.probe import LiveStream, Stop
 from sse_check.recording import Recording, from_lines, merge, to_lines
-from sse_check.redaction import Redactor, implied_secrets
+from sse_check.redaction import Redactor, implied_secrets, named_texts
 from sse_check.report import Result, build_result, junit_xml, report_json, summary_markdown
-from sse_check.scenario import Scenario
+from sse_check.scenario import Probe, Scenario, WebSocketFallback
+from sse_check.units import format_duration
 from sse_check.verdict import judge
 
+if TYPE_CHECKING:
+    from sse_check.planning import Planner
+    from sse_check.schedule import Session
+
 _T = TypeVar("_T")
+# How often the size of a heartbeat that gets through is looked for more closely: by powers of two, then between two of them.
+_SIZE_ROUNDS: Final = 2
 
 
 class ReportDirError(Exception):
@@ -75,10 +84,10 @@ async def check(
     are wanted and no container engine answers, and where a certificate's file cannot be used.
     """
     # Imported here: a recording is judged without aiohttp, which takes longer to import than the judging.
-    from sse_check.schedule import tls_context
     from sse_check.services import deployed
+    from sse_check.transport.tls import Certificates
 
-    tls_context(scenario)
+    Certificates(scenario)
     loop = asyncio.get_running_loop()
     run = _Observing(
         scenario=scenario,
@@ -110,36 +119,71 @@ def _soon(loop: asyncio.AbstractEventLoop, stop: Stop, why: str) -> None:
 async def _observed(run: _Observing, addresses: Mapping[str, str], *, ready: bool) -> Recording:
     """The streams, their follow-ups, and the fallbacks if they are needed; without services that are ready, nothing is asked."""
     from sse_check.fallbacks import try_fallbacks
-    from sse_check.schedule import Run, Session, plan, plan_again
+    from sse_check.planning import Planner
+    from sse_check.schedule import Run, Session
 
     scenario, hosts = run.scenario, run.hosts
 
     def watch(live: LiveStream) -> None:
         run.audience.watch(run.redactor.text(live.plan.probe), live)
 
+    planner = Planner(scenario, hosts=hosts, addresses=addresses)
     session = Session(scenario, Run(redactor=run.redactor, stop=run.stop, hosts=hosts, addresses=addresses, watch=watch))
     try:
         if ready:
             run.audience.stage(run.redactor.text(f"Probing {urlsplit(scenario.base_url).hostname}"))
-            await session.observe(plan(scenario, hosts=hosts, addresses=addresses))
+            await session.observe(planner.groups())
         again = _follow_ups(scenario, session.recording())
         if again:
             run.audience.stage("Asking again, with one factor changed")
         for question in again:
             probe = next(p for p in scenario.probes if run.redactor.text(p.name) == question.probe)
-            groups = plan_again(
-                scenario, probe, question.factor, question.times, last_event_id=question.last_event_id, hosts=hosts, addresses=addresses
-            )
-            await session.observe(groups)
+            await session.observe(planner.again(probe, question.factor, question.times, last_event_id=question.last_event_id))
+        await _resumed(run, session, planner)
+        await _searched(run, session, planner)
         recording = session.recording()
     finally:
         session.close()
-    if judge(recording).verdict == "not-viable" and scenario.fallbacks:
+    outcome = judge(recording)
+    if outcome.verdict == "not-viable" and scenario.fallbacks:
         run.audience.stage("Trying the fallbacks")
-        tried = await _unless_stopped(try_fallbacks(scenario, redactor=run.redactor, hosts=hosts, addresses=addresses), run.stop)
+        hold = silence_to_hold(outcome.findings)
+        if any(fallback.websocket is not None and fallback.websocket.hold is None for fallback in scenario.fallbacks):
+            run.audience.tell(f"a WebSocket has to stay open in silence for {format_duration(hold)}")
+        tried = await _unless_stopped(try_fallbacks(scenario, redactor=run.redactor, hosts=hosts, addresses=addresses, hold=hold), run.stop)
         # Stopped half way, the streams still tell what they told; only that nothing was found to fall back to is not known.
         recording = msgspec.structs.replace(recording, fallbacks=tried or (), interrupted=recording.interrupted or run.stop.why)
     return recording
+
+
+async def _resumed(run: _Observing, session: "Session", planner: "Planner") -> None:
+    """Each stream that the scenario wants cut and asked for again, of those that were answered."""
+    for probe in _answered(run, session.recording()):
+        if probe.resume is not None and run.stop.why is None:
+            run.audience.stage(f"Cutting a stream after {probe.resume.after} events, and asking for it again")
+            await session.resume(planner.resume(probe), probe.resume.after, probe.instance)
+
+
+async def _searched(run: _Observing, session: "Session", planner: "Planner") -> None:
+    """The search for limits, of all probes at once; then what it leaves open of the size of heartbeats, in two steps."""
+    probes = [(probe, probe.limits) for probe in _answered(run, session.recording()) if probe.limits is not None]
+    if not probes or run.stop.why is not None:
+        return
+    run.audience.stage(f"Looking for limits, for up to {format_duration(max(limits.until for _, limits in probes))}")
+    wanted = {probe.name: arms(limits.until) for probe, limits in probes}
+    for _ in range(1 + _SIZE_ROUNDS):
+        already = len(session.recording().streams)
+        await session.search([plan for probe, _ in probes for plan in planner.search(probe, wanted.get(probe.name, ()), first=already + 1)])
+        sizes = open_sizes(judge(session.recording()).limits)
+        wanted = {probe.name: sizes_between(*sizes[name]) for probe, _ in probes if (name := run.redactor.text(probe.name)) in sizes}
+        if not wanted or run.stop.why is not None:
+            return
+
+
+def _answered(run: _Observing, recording: Recording) -> list[Probe]:
+    """The probes of which a stream was answered: what is refused has no limits to be found."""
+    answered = {s.probe for s in recording.streams if s.head is not None and s.head.status == 200}
+    return [probe for probe in run.scenario.probes if run.redactor.text(probe.name) in answered]
 
 
 async def _unless_stopped(work: Coroutine[None, None, _T], stop: Stop) -> _T | None:
@@ -160,10 +204,14 @@ def _follow_ups(scenario: Scenario, recording: Recording) -> tuple[FollowUp, ...
 
 def _undeclared(scenario: Scenario) -> list[str]:
     """Credentials in the scenario that were not declared as secrets."""
-    headers = [*scenario.target.headers.items(), *(pair for probe in scenario.probes for pair in probe.headers.items())]
+    options = [option for fallback in scenario.fallbacks if (option := fallback.websocket or fallback.batch) is not None]
+    headers = [*scenario.target.headers.items(), *(pair for part in (*scenario.probes, *options) for pair in part.headers.items())]
+    bodies = [*(probe.body for probe in scenario.probes), *(o.send if isinstance(o, WebSocketFallback) else o.body for o in options)]
+    headers += [pair for body in bodies for pair in named_texts(body)]
     headers += [pair for service in scenario.services.values() for pair in service.env.items()]
     urls = [scenario.target.url or "", *(scenario.url_of(probe) for probe in scenario.probes)]
     urls += [probe.compare.direct for probe in scenario.probes if probe.compare]
+    urls += [scenario.fallback_url(option) for option in options]
     urls += [value for service in scenario.services.values() for value in service.env.values() if "://" in value]
     return implied_secrets(headers, urls)
 

@@ -56,6 +56,15 @@ def forget_missing_certificates(environ: MutableMapping[str, str] = os.environ) 
     return [f"{name}={environ.pop(name)}" for name in missing]
 
 
+def extra_authorities(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Files of further certificate authorities that this machine's owner trusts, by the variable that names each.
+
+    OpenSSL reads SSL_CERT_FILE by itself; these are how other tools of a runner behind a proxy are told.
+    """
+    named = {name: environ.get(name, "") for name in ("NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")}
+    return {name: path for name, path in named.items() if Path(path).is_file()}
+
+
 def gateway(table: Path = Path("/proc/net/route")) -> str | None:
     """The address of the default route: in a container on a bridge, the machine that it runs on."""
     try:

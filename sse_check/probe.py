@@ -12,16 +12,17 @@ import msgspec
 from sse_check import __version__
 from sse_check.eventstream import EventStreamParser
 from sse_check.fields import json_in, numbers_in, values_at
+from sse_check.mcp import Listener, conversation
 from sse_check.recording import Arm, Events, Factor, Head, Phase, Reads, Reason, Redirect, StreamRecording, Times
 from sse_check.redaction import Redactor
 from sse_check.scenario import Preset, Until, token_characters
-from sse_check.transport import Clock, End, Fetch, Request, Trace
+from sse_check.transport import Clock, End, Fetch, Request, Trace, same_origin
 from sse_check.transport.http1 import fetch as fetch_http1
 
 USER_AGENT: Final = f"sse-check/{__version__}"
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})  # Fetch Standard: "redirect status"
-_MAX_REDIRECTS: Final = 10
+_MAX_REDIRECTS: Final = 20  # Fetch Standard, "HTTP-redirect fetch"
 # Bounds on what one stream may bring; beyond them it is ended and the recording says so.
 _MAX_EVENTS: Final = 2_000_000
 _MAX_READS: Final = 4_000_000
@@ -29,6 +30,7 @@ _MAX_BODY_BYTES: Final = 1024 * 1024 * 1024
 _MAX_ERROR_BODY: Final = 16 * 1024  # of a response that is no stream: enough to say what it was
 _BODY_START: Final = 300  # characters of such a body that are kept
 _MAX_TEXT: Final = 256  # characters of an event's type or id that are kept
+_MAX_JSON: Final = 4 * 1024 * 1024  # characters of an event that may be the last: a tool's answer may be long, and nothing follows it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +96,8 @@ class LiveStream:
     planned_end: Literal["event", "events", "data", "json", "duration"] | None = None
     over_limit: str | None = None
     finished: bool = False
+    listener: Listener | None = None
+    negotiated: str | None = None
 
     # --- the transport's sink -------------------------------------------------------------------------------------
 
@@ -159,10 +163,13 @@ class LiveStream:
         for name, column in self.numbers.items():
             column.append(numbers.get(name))
         until, preset = self.plan.until, self.plan.preset
-        value = json_in(data) if preset is not None or until.json is not None else None
+        value = json_in(data, _MAX_JSON) if preset is not None or until.json is not None else None
+        if self.listener is not None:
+            self.listener(kind, data, value)
         if preset is not None:
             self.tokens.append(token_characters(preset, kind, value))
-        if until.json is not None and values_at(value, until.json) == until.json:
+        own = self.listener is not None and values_at(value, ("method",))  # the other side of a conversation counts by itself
+        if until.json is not None and not own and values_at(value, until.json) == until.json:
             self.planned_end = "json"
         elif until.event is not None and kind == until.event:
             self.planned_end = "event"
@@ -206,7 +213,7 @@ class LiveStream:
             return None if at is None else at - zero
 
         head = self.head_seen
-        is_event_stream = head is not None and (head.header("content-type") or "").partition(";")[0].strip().lower() == "text/event-stream"
+        is_event_stream = head is not None and head.media_type == "text/event-stream"
         shown = (
             ""
             if self._is_stream() and is_event_stream and (self.events_ns or not self.total_bytes)
@@ -220,6 +227,7 @@ class LiveStream:
             factor=self.plan.factor,
             arm=self.plan.arm,
             max_streams=last.max_streams,
+            negotiated=self.negotiated,
             method=self.plan.request.method,
             url=redactor.url(url),
             sent_at=sent_at,
@@ -283,8 +291,9 @@ async def observe(
     traces: list[Trace] = []
     redirects: list[Redirect] = []
     url = plan.request.url
-    sent_at = time.time()
-    work = asyncio.ensure_future(_follow(plan, live, traces, redirects, clock, fetch))
+    sent_at, began = time.time(), clock()
+    talk = conversation(plan.preset, fetch, live, plan.request.body, lambda url: host_allowed(url, plan.hosts))
+    work = asyncio.ensure_future(_follow(plan, live, traces, redirects, clock, talk.fetch if talk else fetch))
     stopping = asyncio.ensure_future(stop.wait())
     duration = plan.until.duration
     limit = plan.timeout if duration is None else min(duration, plan.timeout)
@@ -300,17 +309,19 @@ async def observe(
             live.planned_end = "duration"
             end = End(ended="until", at_ns=now)
         else:
-            end = End(ended="timeout", at_ns=now, error=f"not over after {plan.timeout:g} s")
+            end = End(ended="timeout", at_ns=now, error=f"not over after {plan.timeout:g} s" + (talk.lacking if talk else ""))
     finally:
         stopping.cancel()
         work.cancel()
         await asyncio.gather(work, stopping, return_exceptions=True)
         live.finished = True
+        if talk is not None:
+            await talk.close(clock)
     if live.over_limit is not None:
         end = End(ended="error", at_ns=end.at_ns, reason="limit", error=live.over_limit)
-    first = traces[0]
+    first = traces[-1 if talk else 0]  # what comes before the stream of a conversation is none of its time
     if first.sent_ns is not None:
-        sent_at += (first.sent_ns - first.started_ns) / 1e9
+        sent_at += (first.sent_ns - began) / 1e9
     url = redirects[-1].location if redirects and live.redirect_to() is None else url
     return live.freeze(
         redactor=redactor,
@@ -346,17 +357,19 @@ async def _follow(plan: StreamPlan, live: LiveStream, traces: list[Trace], redir
         redirects.append(Redirect(status=live.head_seen.status, location=target, at_ns=trace.head_ns or end.at_ns))
         if not allowed:
             return End(ended="error", at_ns=end.at_ns, reason="policy", error="redirected to something that is no http or https URL")
-        if plan.hosts is not None and not host_allowed(target, plan.hosts):
+        if not host_allowed(target, plan.hosts):
             return End(ended="error", at_ns=end.at_ns, reason="policy", error="redirected to a host that is not allowed")
         request = _redirected(request, target, live.head_seen.status)
         live.head_seen = None
 
 
-def host_allowed(url: str, patterns: tuple[str, ...]) -> bool:
-    """Whether a URL's host, or its host:port, matches one of the patterns (`*.example.test`); case is ignored."""
+def host_allowed(url: str, patterns: tuple[str, ...] | None) -> bool:
+    """Whether a URL's host, or its host:port, matches one of the patterns (`*.example.test`; None: all); case is ignored."""
+    if patterns is None:
+        return True
     parts = urlsplit(url)
     host = (parts.hostname or "").lower()
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+    port = parts.port or (443 if parts.scheme in ("https", "wss") else 80)
     return any(fnmatchcase(host, p.lower()) or fnmatchcase(f"{host}:{port}", p.lower()) for p in patterns)
 
 
@@ -366,16 +379,13 @@ def _redirected(request: Request, target: str, status: int) -> Request:
     if (status == 303 and method not in ("GET", "HEAD")) or (status in (301, 302) and method == "POST"):
         method, body = "GET", None
         headers = tuple((name, value) for name, value in headers if not name.lower().startswith("content-"))
-    if _origin(target) != _origin(request.url):
+    tls = request.tls
+    if not same_origin(target, request.url):
+        tls = request.tls_elsewhere
         # The last event ID is EventSource's own header, and goes wherever its request goes.
         own = {*(name.lower() for name, _ in own_headers(target)), "last-event-id"}
         headers = tuple((name, value) for name, value in headers if name.lower() in own)
-    return replace(request, url=target, method=method, body=body, headers=headers)
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+    return replace(request, url=target, method=method, body=body, headers=headers, tls=tls)
 
 
 def own_headers(url: str) -> tuple[tuple[str, str], ...]:

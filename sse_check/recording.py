@@ -30,8 +30,12 @@ Phase = Literal["connect", "stream", "concurrency", "follow-up", "limits", "resu
 # stream is to go on (Last-Event-ID).
 Factor = Literal["identity", "alone", "again", "direct", "resume"]
 Ended = Literal["until", "eof", "truncated", "reset", "timeout", "error"]
-# Why a stream has no proper end: what the operating system, TLS, HTTP or sse-check's own bounds said.
-Reason = Literal["dns", "tcp", "tls", "proxy", "no-response", "protocol", "decode", "limit", "interrupted", "budget", "policy", "redirects"]
+# Why a stream has no proper end: what the operating system, TLS, HTTP or sse-check's own bounds said; of a conversation
+# (mcp.py), that the server answered with an error (`answer`), or did not speak as its protocol wants (`conversation`).
+Reason = Literal[
+    "dns", "tcp", "tls", "proxy", "no-response", "protocol", "decode", "limit", "interrupted", "budget", "policy", "redirects",
+    "answer", "conversation",
+]  # fmt: skip
 
 
 class Arm(Struct, frozen=True, kw_only=True):
@@ -57,6 +61,12 @@ class Head(Struct, frozen=True, kw_only=True):
     def header(self, name: str) -> str | None:
         """The first value of a header field, by its case-insensitive name."""
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)
+
+    @property
+    def media_type(self) -> str:
+        """The Content-Type without its parameters, in lower case; of several the last (Fetch Standard, "extract a MIME type")."""
+        values = [part for key, value in self.headers if key.lower() == "content-type" for part in value.split(",")]
+        return values[-1].partition(";")[0].strip().lower() if values else ""
 
 
 class Redirect(Struct, frozen=True, kw_only=True):
@@ -115,7 +125,8 @@ class StreamRecording(Struct, frozen=True, kw_only=True, tag_field="record", tag
     `clock` says who stamped the reads: `user`, this process when it took the bytes from the socket.
     `planned_end` is which of the scenario's ends was reached. `sent_at` is the wall-clock time of zero, seconds since
     the epoch; `run_ns` is zero since the run began. `max_streams` is how many streams the server allows on an HTTP/2
-    connection (SETTINGS_MAX_CONCURRENT_STREAMS), where it says so.
+    connection (SETTINGS_MAX_CONCURRENT_STREAMS), where it says so. `negotiated` is the protocol that was agreed on within
+    HTTP, and its version.
     """
 
     probe: str
@@ -124,6 +135,7 @@ class StreamRecording(Struct, frozen=True, kw_only=True, tag_field="record", tag
     factor: Factor | None = None
     arm: Arm | None = None
     max_streams: int | None = None
+    negotiated: str | None = None
     method: str
     url: str
     sent_at: float
@@ -148,13 +160,18 @@ class StreamRecording(Struct, frozen=True, kw_only=True, tag_field="record", tag
 
 
 class FallbackRecording(Struct, frozen=True, kw_only=True, tag_field="record", tag="fallback"):
-    """One fallback that was tried: whether it worked, and how long it took."""
+    """One fallback that was tried: whether it worked, and how long it took.
+
+    `answered` is after how many seconds it answered, `held` for how many a WebSocket was open and silent after that.
+    """
 
     kind: Literal["websocket", "batch"]
     url: str
     worked: bool
     seconds: float
     detail: str
+    answered: float | None = None
+    held: float | None = None
 
 
 class ServiceRecording(Struct, frozen=True, kw_only=True, tag_field="record", tag="service"):

@@ -51,6 +51,25 @@ def implied_secrets(headers: Iterable[tuple[str, str]], urls: Iterable[str]) -> 
     return [text for text in dict.fromkeys(found) if len(text) >= _MIN_DERIVED]
 
 
+def named_texts(body: object) -> list[tuple[str, str]]:
+    """The texts of a body with the names of their fields, at any depth; a body that is text is looked at as JSON."""
+    if isinstance(body, str):
+        try:
+            body = json.loads(body)
+        except (ValueError, RecursionError):
+            return []
+    found: list[tuple[str, str]] = []
+    parts = [body]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, dict):
+            found += [(name, value) for name, value in part.items() if isinstance(value, str)]
+            parts += part.values()
+        elif isinstance(part, list):
+            parts += part
+    return found
+
+
 def _cookie(pair: str) -> str:
     """A cookie's name, if it has a proper one: what stands without is a value."""
     name, equals, _ = pair.partition("=")

@@ -3,38 +3,36 @@
 1. *connect*: the health check, if the scenario names one; where it is not answered with 200 nothing else is asked.
 2. *stream*: each probe of one stream, alone and in the scenario's order.
 3. *concurrency*: each probe of several streams, all of them at once.
+4. *follow-up*: what the judging half asks for, to find a fault's cause.
+5. *resume*: streams that are cut on purpose and asked for again, where a probe wants it.
+6. *limits*: streams that look for the limits of the way, all at once, where a probe wants it.
 """
 
 import asyncio
 import platform
-import socket
-import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Final
 from urllib.request import getproxies
 
-import msgspec
-
 from sse_check import __version__
-from sse_check.errors import UsageError
 from sse_check.place import gateway, inside
-from sse_check.probe import LiveStream, Stop, StreamPlan, observe, own_headers
-from sse_check.recording import Environment, Factor, Phase, Recording, StreamRecording, redact_scenario
+from sse_check.planning import Planner
+from sse_check.probe import LiveStream, Stop, StreamPlan, observe
+from sse_check.reconnect import resumed
+from sse_check.recording import Environment, Recording, StreamRecording, redact_scenario
 from sse_check.redaction import Redactor
-from sse_check.scenario import Probe, Scenario, Until, join_url, planned_until, stream_timeout
-from sse_check.transport import Clock, Request
-
-HEALTH: Final = "health"  # how the health check is called among the probes
+from sse_check.scenario import Instance, Scenario
+from sse_check.transport import Clock, Fetch
+from sse_check.transport.http1 import fetch as fetch_http1
+from sse_check.transport.http2 import Http2
 
 _LAG_INTERVAL: Final = 0.02  # seconds between samples of the loop's lag
 _MAX_LAG_SAMPLES: Final = 500_000
 # Before a follow-up: servers and proxies notice only after a while that the streams before it are closed.
 _SETTLE_S: Final = 0.5
-_HEALTH_TIMEOUT: Final = 15.0
-_FAMILIES: Final = {"any": socket.AF_UNSPEC, "both": socket.AF_UNSPEC, "v4": socket.AF_INET, "v6": socket.AF_INET6}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,13 +64,31 @@ class Session:
         self._budget = asyncio.get_running_loop().call_later(scenario.budget, run.stop.trip, "budget")
 
     async def observe(self, groups: Sequence[Sequence[StreamPlan]]) -> None:
-        """Open the groups one after the other, up to the first that the health check or a stop forbids.
+        """Open the groups one after the other, up to the first that the health check or a stop forbids."""
+        async with self._measured():
+            await self._observe(groups)
 
-        The loop's lag is sampled meanwhile, and only then: what happens between the streams delays none of them.
-        """
+    async def search(self, plans: Sequence[StreamPlan]) -> None:
+        """Open streams that look for limits: all at once, and each on a connection of its own, as a proxy times connections too."""
+        async with self._measured():
+            found = await asyncio.gather(*(_together([plan], self._run, self._began) for plan in plans))
+            self._streams += [stream for group in found for stream in group]
+
+    async def resume(self, plan: StreamPlan, after: int, instance: Instance | None) -> None:
+        """Cut a stream on purpose after so many events, and ask for it again."""
+
+        async def open_stream(of: StreamPlan) -> StreamRecording:
+            return (await _together([of], self._run, self._began))[0]
+
+        async with self._measured():
+            self._streams += await resumed(plan, after, instance=instance, open_stream=open_stream, stop=self._run.stop)
+
+    @asynccontextmanager
+    async def _measured(self) -> AsyncIterator[None]:
+        """The loop's lag is sampled meanwhile, and only then: what happens between the streams delays none of them."""
         sampler = asyncio.ensure_future(_sample_lag(self._lags))
         try:
-            await self._observe(groups)
+            yield
         finally:
             sampler.cancel()
             await asyncio.gather(sampler, return_exceptions=True)
@@ -107,139 +123,36 @@ async def run(scenario: Scenario, run: Run) -> Recording:
     """Observe all that the scenario asks for. What was measured is returned however the run ends."""
     session = Session(scenario, run)
     try:
-        await session.observe(plan(scenario, hosts=run.hosts, addresses=run.addresses))
+        await session.observe(Planner(scenario, hosts=run.hosts, addresses=run.addresses).groups())
         return session.recording()
     finally:
         session.close()
-
-
-def plan(scenario: Scenario, *, hosts: tuple[str, ...] | None = None, addresses: Mapping[str, str] | None = None) -> list[list[StreamPlan]]:
-    """The streams of a run: groups that follow each other, of streams that are opened together.
-
-    Raises UsageError where a certificate's file cannot be used.
-    """
-    tls = tls_context(scenario)
-    groups: list[list[StreamPlan]] = []
-    if scenario.target.health is not None and scenario.target.url is not None:
-        url = join_url(scenario.target.url, scenario.target.health)
-        request = replace(_request(url, "GET", scenario.target.headers, None, tls), addresses=scenario.target.resolve)
-        groups.append(
-            [StreamPlan(probe=HEALTH, stream=1, phase="connect", request=request, until=Until(), timeout=_HEALTH_TIMEOUT, hosts=hosts)]
-        )
-    alone = [probe for probe in scenario.probes if probe.stream_count == 1]
-    together = [probe for probe in scenario.probes if probe.stream_count > 1]
-    groups += [_streams(scenario, probe, "stream", tls, hosts) for probe in alone]
-    groups += [_streams(scenario, probe, "concurrency", tls, hosts) for probe in together]
-    return [[reached_at(p, addresses or {}) for p in group] for group in groups]
-
-
-def plan_again(
-    scenario: Scenario,
-    probe: Probe,
-    factor: Factor,
-    times: int,
-    *,
-    last_event_id: str = "",
-    hosts: tuple[str, ...] | None = None,
-    addresses: Mapping[str, str] | None = None,
-) -> list[list[StreamPlan]]:
-    """Follow-ups of a probe: single streams, one after the other, with one factor changed."""
-    original = _streams(scenario, probe, "follow-up", tls_context(scenario), hosts)[0]
-    request = original.request
-    if factor == "identity":
-        kept = tuple((name, value) for name, value in request.headers if name.lower() != "accept-encoding")
-        request = replace(request, headers=(*kept, ("Accept-Encoding", "identity")))
-    elif factor == "resume":
-        request = replace(request, headers=(*request.headers, ("Last-Event-ID", last_event_id)))
-    elif factor == "direct" and probe.compare is not None:
-        request = replace(
-            request, url=probe.compare.direct, tls=tls_context(scenario) if probe.compare.direct.startswith("https:") else None
-        )
-    again = reached_at(replace(original, request=request, factor=factor), addresses or {})
-    return [[replace(again, stream=number)] for number in range(1, times + 1)]
-
-
-def reached_at(plan: StreamPlan, addresses: Mapping[str, str]) -> StreamPlan:
-    """The plan with the addresses of the run's own services beside those that the scenario gives."""
-    return replace(plan, request=replace(plan.request, addresses={**plan.request.addresses, **addresses}))
-
-
-def _streams(scenario: Scenario, probe: Probe, phase: Phase, tls: ssl.SSLContext, hosts: tuple[str, ...] | None) -> list[StreamPlan]:
-    url = scenario.url_of(probe)
-    # The target's headers are meant for the target: a probe with a URL of its own does not carry them elsewhere.
-    shared = scenario.target.headers if probe.url is None else {}
-    request = replace(
-        _request(url, probe.method, {**shared, **probe.headers}, probe.body, tls),
-        addresses=scenario.target.resolve,
-        family=_FAMILIES[probe.ip],
-    )
-    timeout, until = stream_timeout(scenario, probe), planned_until(scenario, probe)
-    return [
-        StreamPlan(
-            probe=probe.name,
-            stream=number,
-            phase=phase,
-            request=request,
-            until=until,
-            timeout=timeout,
-            hosts=hosts,
-            preset=probe.preset,
-            http2=probe.protocol == "h2",
-        )
-        for number in range(1, probe.stream_count + 1)
-    ]
-
-
-def _request(url: str, method: str, headers: dict[str, str], body: str | dict[str, Any] | None, tls: ssl.SSLContext) -> Request:
-    """The request with sse-check's own headers under the scenario's."""
-    given = {name.lower() for name in headers}
-    sent = [(name, value) for name, value in own_headers(url) if name.lower() not in given]
-    raw: bytes | None = None
-    if isinstance(body, dict):
-        raw = msgspec.json.encode(body)
-        if "content-type" not in given:
-            sent.append(("Content-Type", "application/json"))
-    elif body is not None:
-        raw = body.encode()
-        if "content-type" not in given:
-            sent.append(("Content-Type", "text/plain; charset=utf-8"))
-    secure = url.startswith("https:")
-    return Request(method=method, url=url, headers=(*sent, *headers.items()), body=raw, tls=tls if secure else None)
-
-
-def tls_context(scenario: Scenario) -> ssl.SSLContext:
-    """How certificates are verified, and which one is shown. Raises UsageError where a file of them cannot be used."""
-    tls = scenario.target.tls
-    context = ssl.create_default_context()
-    if tls.ca is not None:
-        try:
-            context.load_verify_locations(tls.ca)
-        except (OSError, ssl.SSLError) as error:
-            raise _unusable("ca", tls.ca, "holds no certificate that can be used", error) from None
-    if tls.cert is not None:
-        try:
-            # Without a password of ours a key that needs one would be asked for at the terminal.
-            context.load_cert_chain(tls.cert, tls.key, password="")
-        except (OSError, ssl.SSLError) as error:
-            raise _unusable("cert", tls.cert, "and its private key cannot be used", error) from None
-    if not tls.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def _unusable(key: str, file: str, wrong: str, error: OSError) -> UsageError:
-    why = getattr(error, "reason", None) or error.strerror or type(error).__name__
-    return UsageError(f"target.tls.{key}: {file} {wrong} ({why}). Name a PEM file.")
 
 
 async def _together(group: Sequence[StreamPlan], run: Run, began: int) -> list[StreamRecording]:
     lives = [LiveStream(p) for p in group]
     for live in lives:
         run.watch(live)
-    return await asyncio.gather(
-        *(observe(live.plan, clock=run.clock, redactor=run.redactor, run_started_ns=began, stop=run.stop, live=live) for live in lives)
-    )
+    async with Http2() as http2:
+
+        def fetch(plan: StreamPlan) -> Fetch:
+            # Past the proxies an application seldom speaks HTTP/2, and whether it streams does not depend on it.
+            return http2.fetch if plan.http2 and plan.factor != "direct" else fetch_http1
+
+        return await asyncio.gather(
+            *(
+                observe(
+                    live.plan,
+                    clock=run.clock,
+                    redactor=run.redactor,
+                    run_started_ns=began,
+                    stop=run.stop,
+                    live=live,
+                    fetch=fetch(live.plan),
+                )
+                for live in lives
+            )
+        )
 
 
 def _healthy(stream: StreamRecording) -> bool:

@@ -5,7 +5,9 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from sse_check.diagnosis import Finding, diagnose, noise_limit
+from sse_check.diagnosis import Finding, Limits, Resume, diagnose, find_limits, find_resumes, noise_limit
+from sse_check.diagnosis.landing import with_instances
+from sse_check.diagnosis.variants import with_variants
 from sse_check.escape import quoted
 from sse_check.metrics import StreamMetrics, may_still_be_due, measure, percent
 from sse_check.recording import FallbackRecording, Recording
@@ -53,7 +55,11 @@ class CriterionResult(Struct, frozen=True, kw_only=True):
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """What a recording comes to. `reasons` are the sentences that the verdict rests on, the weightiest first."""
+    """What a recording comes to. `reasons` are the sentences that the verdict rests on, the weightiest first.
+
+    `metrics` are the streams that the scenario asked for, which alone meet or miss the criteria; the others explain:
+    `follow_ups`, the `searches` for the `limits`, and the connections of a stream that was cut on purpose (`reconnects`).
+    """
 
     verdict: Verdict
     recommendation: str
@@ -62,6 +68,10 @@ class Outcome(Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
     metrics: tuple[StreamMetrics, ...]
     follow_ups: tuple[StreamMetrics, ...] = ()
+    searches: tuple[StreamMetrics, ...] = ()
+    limits: tuple[Limits, ...] = ()
+    reconnects: tuple[StreamMetrics, ...] = ()
+    resumes: tuple[Resume, ...] = ()
 
     @property
     def streaming_enabled(self) -> bool:
@@ -83,10 +93,15 @@ def judge(recording: Recording, scenario: Scenario | None = None) -> Outcome:
             checks.append(measure(stream, health, scenario.criteria))
         elif stream.probe in probes:
             metrics.append(measure(stream, probes[stream.probe], scenario.criteria))
-    findings = diagnose(metrics, scenario.criteria, recording.environment)
+    by_phase: dict[str, list[StreamMetrics]] = {}
+    for m in metrics:
+        by_phase.setdefault(m.stream.phase, []).append(m)
+    asked = [m for m in metrics if m.stream.phase in ("stream", "concurrency")]
+    follow_ups, searches, reconnects = (tuple(by_phase.get(phase, ())) for phase in ("follow-up", "limits", "resume"))
+    limits, resumes = find_limits(searches, asked), find_resumes(reconnects, asked)
+    findings = diagnose([*asked, *follow_ups], scenario.criteria, recording.environment, limits, resumes)
+    findings = with_instances(with_variants(findings, asked, scenario), asked)
     findings = (*_health_findings(checks, scenario.criteria, recording), *findings)
-    # Follow-ups explain; the criteria are met or missed by the streams that the scenario asked for.
-    asked = [m for m in metrics if m.stream.factor is None]
     criteria = tuple(result for probe in scenario.probes for result in _criteria(probe, asked, scenario.criteria, findings))
     verdict, reasons = _verdict(recording, criteria, findings, scenario)
     return Outcome(
@@ -96,7 +111,11 @@ def judge(recording: Recording, scenario: Scenario | None = None) -> Outcome:
         criteria=criteria,
         findings=findings,
         metrics=tuple(asked),
-        follow_ups=tuple(m for m in metrics if m.stream.factor is not None),
+        follow_ups=follow_ups,
+        searches=searches,
+        limits=limits,
+        reconnects=reconnects,
+        resumes=resumes,
     )
 
 

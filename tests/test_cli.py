@@ -120,7 +120,7 @@ def test_the_first_fallback_that_works_is_recommended(server, tmp_path):
     scenario = tmp_path / "s.yml"
     scenario.write_text(
         f"version: 1\ntarget: {{url: '{server}'}}\nprobes: [{{name: p, path: '/events?fault=not-sse'}}]\n"
-        "fallbacks: [{websocket: {path: /ws}}, {batch: {path: /health}}]\n"
+        "fallbacks: [{websocket: {path: /nowhere}}, {batch: {path: /batch, expect: complete}}]\n"
     )
     done = sse_check("run", scenario, "--report-dir", tmp_path / "r")
     result = report(tmp_path / "r")

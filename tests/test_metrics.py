@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sse_check.metrics import expected_events, lateness, percent
+from sse_check.metrics import expected_events, lateness, percent, percentile
 from sse_check.scenario import Criteria
 from sse_check.stamps import Stamps
 from tests.support.streams import every, measured, probe, scenario, stream
@@ -188,3 +188,34 @@ def test_on_time_events_are_never_more_than_the_expected_ones(arrivals: list[flo
 
     assert 0 <= m.on_time <= m.expected
     assert 0.0 <= m.success_rate <= 100.0
+
+
+def test_the_figures_of_tokens_are_of_the_events_that_bring_any():
+    """
+    Of events at 0.2, 0.9, 1.0, 1.1 and 3.1, the first of them without text: the first token at 0.9, the gaps 0.1, 0.1, 2.0.
+    """
+    m = measured(stream([0.2, 0.9, 1.0, 1.1, 3.1], tokens=[0, 3, 4, 4, 1]))
+
+    assert m.token_times == (0.9, 1.0, 1.1, 3.1)
+    assert m.token_gap_median == pytest.approx(0.1)
+    assert m.token_gap_p99 == pytest.approx(2.0)
+
+
+def test_without_a_preset_there_are_no_tokens():
+    """
+    Nobody says what a token is, or there is one only: no figure.
+    """
+    assert measured(stream([0.2, 0.9])).token_times == ()
+    assert measured(stream([0.2, 0.9])).token_gap_median is None
+    assert measured(stream([0.2, 0.9], tokens=[0, 5])).token_gap_p99 is None
+
+
+@pytest.mark.parametrize(
+    ("values", "p", "expected"),
+    [([], 50, None), ([3.0], 99, 3.0), ([4, 2, 1, 3], 50, 2), ([4, 2, 1, 3], 99, 4), (range(1, 101), 99, 99), (range(1, 101), 50, 50)],
+)
+def test_a_percentile_is_the_nearest_rank(values: Any, p: int, expected: float | None):
+    """
+    The 99th of 1 to 100 is 99, of four values the largest; of none there is none.
+    """
+    assert percentile(values, p) == expected

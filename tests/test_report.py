@@ -40,6 +40,11 @@ BAD = recording(
     scenario=scenario(probe("one"), probe("three at once", streams=3)),
     fallbacks=[FallbackRecording(kind="batch", url="https://app.example.test/batch", worked=True, seconds=0.2, detail="status 200")],
 )
+CHAT = recording(
+    stream([0.1, 0.5, 0.6, 0.7], tokens=[0, 3, 4, 4], probe="chat"),
+    stream(every(1.0, 4), probe="other"),
+    scenario=scenario(probe("chat"), probe("other")),
+)
 OPEN = recording(stream([], comments=[0.1], ended="timeout", end=9.0))
 EMPTY = recording()
 
@@ -343,14 +348,30 @@ def test_the_summary_names_cause_and_cure_before_anything_is_folded():
     assert "proxy_buffering off" in above
 
 
-def test_every_table_of_the_summary_has_as_many_cells_in_each_row():
+@pytest.mark.parametrize("value", [BAD, CHAT], ids=["bad", "chat"])
+def test_every_table_of_the_summary_has_as_many_cells_in_each_row(value: Recording):
     """
     A row with a cell too many or too few is no row of that table.
     """
     widths: set[int] = set()
-    for line in summary_markdown(result_of(BAD)).split("\n"):
+    for line in summary_markdown(result_of(value)).split("\n"):
         widths = {*widths, bars(line)} if line.startswith("|") else set()
         assert len(widths) <= 1
+
+
+def test_the_figures_of_tokens_are_in_every_report():
+    """
+    The first token and the gaps between tokens, beside a stream that has none; where no stream has any, nothing is said of them.
+    """
+    chat, other = parsed(CHAT)["test_results"]
+    assert (chat["tokens"], chat["first_token_time"], chat["token_gap_median"], chat["token_gap_p99"]) == (3, 0.5, 0.1, 0.1)
+    assert (other["tokens"], other["first_token_time"], other["token_gap_median"], other["token_gap_p99"]) == (0, None, None, None)
+    summary = summary_markdown(result_of(CHAT))
+    assert "| First token |" in summary
+    assert "| 500ms | 100ms | 100ms |" in summary
+    assert "3 tokens from 500ms on, then 100ms apart (median)" in terminal_text(result_of(CHAT))
+    assert "token" not in summary_markdown(result_of(GOOD))
+    assert "token" not in terminal_text(result_of(GOOD))
 
 
 def bars(line: str) -> int:

@@ -3,11 +3,17 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+import msgspec
+
+from sse_check.diagnosis.advice import cures, documented, hops_of, limit_in_words
 from sse_check.diagnosis.cures import CURES
 from sse_check.diagnosis.finding import Confidence, Finding, Fix
 from sse_check.diagnosis.followup import FollowUp, follow_ups
+from sse_check.diagnosis.limit_findings import limit_findings, open_sizes, with_measured
+from sse_check.diagnosis.limits import Bound, Limits, find_limits
 from sse_check.diagnosis.localhost import of_place
-from sse_check.diagnosis.platforms import Hop, cures_of, idle_limit, recognise
+from sse_check.diagnosis.platforms import Hop, idle_limit
+from sse_check.diagnosis.resuming import Resume, find_resumes, resume_findings
 from sse_check.diagnosis.rules import RULES
 from sse_check.diagnosis.shape import HELD_S
 from sse_check.diagnosis.sign import Rule, Sign, View
@@ -16,7 +22,24 @@ from sse_check.recording import Environment, Factor
 from sse_check.scenario import Criteria
 from sse_check.units import format_duration
 
-__all__ = ["CODES", "Finding", "Fix", "FollowUp", "Hop", "diagnose", "follow_ups", "hops_of", "noise_limit"]
+__all__ = [
+    "CODES",
+    "Bound",
+    "Finding",
+    "Fix",
+    "FollowUp",
+    "Hop",
+    "Limits",
+    "Resume",
+    "diagnose",
+    "find_limits",
+    "find_resumes",
+    "follow_ups",
+    "hops_of",
+    "limit_in_words",
+    "noise_limit",
+    "open_sizes",
+]
 
 # The measurement is too coarse to judge a limit when its own error reaches this share of it.
 NOISE_SHARE: Final = 0.1
@@ -27,24 +50,35 @@ _SEVERITY_ORDER: Final = {"error": 0, "warning": 1, "note": 2}
 _CONFIDENCE_ORDER: Final[dict[Confidence, int]] = {"certain": 0, "likely": 1, "possible": 2}
 
 
-def diagnose(metrics: Sequence[StreamMetrics], criteria: Criteria, environment: Environment) -> tuple[Finding, ...]:
+def diagnose(
+    metrics: Sequence[StreamMetrics],
+    criteria: Criteria,
+    environment: Environment,
+    limits: Sequence[Limits] = (),
+    resumes: Sequence[Resume] = (),
+) -> tuple[Finding, ...]:
     """All findings of a run: errors before warnings before notes, and among them the cause before its consequences.
 
     One finding for each probe and code; the streams that show it are listed, and its evidence is the clearest of them.
+    `limits` are what a search for them has found, `resumes` what reconnects on purpose have shown.
     """
     signs: dict[tuple[str, str], list[tuple[StreamMetrics, Sign]]] = {}
-    for view in _views(metrics, criteria):
+    for view in _views(metrics, criteria, limits):
         for rule, sign in _signs(view):
             signs.setdefault((rule.code, view.m.stream.probe), []).append((view.m, sign))
     rules = {rule.code: rule for rule in RULES}
     findings = [_finding(rules[code], probe, seen, environment) for (code, probe), seen in signs.items()]
+    hops = tuple({hop.name: hop for m in metrics for hop in hops_of(m)}.values())
+    findings = with_measured(findings, limit_findings(limits, hops))
+    findings += [msgspec.structs.replace(f, fixes=cures(f.code, hops)) for f in resume_findings(resumes)]
     findings += _runner_noise(criteria, environment)
     order = {code: number for number, code in enumerate(CODES)}
     return tuple(sorted(findings, key=lambda f: (_SEVERITY_ORDER[f.severity], order[f.code])))
 
 
-def _views(metrics: Sequence[StreamMetrics], criteria: Criteria) -> Iterable[View]:
+def _views(metrics: Sequence[StreamMetrics], criteria: Criteria, limits: Sequence[Limits]) -> Iterable[View]:
     """Each stream that the scenario asked for, beside those that were opened with it and the follow-ups of its probe."""
+    measured = {found.probe: found.idle.seconds for found in limits if found.way == "target"}
     by_probe: dict[str, list[StreamMetrics]] = {}
     for m in metrics:
         by_probe.setdefault(m.stream.probe, []).append(m)
@@ -55,7 +89,8 @@ def _views(metrics: Sequence[StreamMetrics], criteria: Criteria) -> Iterable[Vie
             if m.stream.factor is not None:
                 twins[m.stream.factor] = (*twins.get(m.stream.factor, ()), m)
         for m in peers:
-            yield View(m=m, criteria=criteria, peers=peers, twins=twins, idle_limit=idle_limit(hops_of(m)))
+            # What was measured goes before what is documented.
+            yield View(m=m, criteria=criteria, peers=peers, twins=twins, idle_limit=measured.get(m.stream.probe) or idle_limit(hops_of(m)))
 
 
 def _signs(view: View) -> Iterable[tuple[Rule, Sign]]:
@@ -73,21 +108,6 @@ def _signs(view: View) -> Iterable[tuple[Rule, Sign]]:
             yield rule, sign
 
 
-def hops_of(m: StreamMetrics) -> tuple[Hop, ...]:
-    """The hops that a stream's response headers show."""
-    return recognise(m.stream.head) if m.stream.head is not None else ()
-
-
-def _documented(code: str, hops: Sequence[Hop]) -> str:
-    """What is documented of the recognised hops for the limit that was observed, to stand beside it."""
-    said = []
-    for hop in hops:
-        limit = {"idle-timeout": hop.limits.idle, "duration-limit": hop.limits.total}.get(code)
-        if limit is not None:
-            said.append(f"{hop.name} {limit if isinstance(limit, str) else format_duration(limit)}")
-    return f" Documented by default: {', '.join(said)}." if said else ""
-
-
 def _finding(rule: Rule, probe: str, seen: list[tuple[StreamMetrics, Sign]], environment: Environment) -> Finding:
     m, clearest = min(seen, key=lambda pair: (_SEVERITY_ORDER[pair[1].severity or rule.severity], _CONFIDENCE_ORDER[pair[1].confidence]))
     hops = hops_of(m)
@@ -99,16 +119,15 @@ def _finding(rule: Rule, probe: str, seen: list[tuple[StreamMetrics, Sign]], env
         probe=probe,
         streams=tuple(m.stream.stream for m, _ in seen),
         evidence=clearest.evidence,
-        message=clearest.message + here + _documented(rule.code, hops),
-        fixes=cures_here or _cures(rule.code, hops),
+        message=clearest.message + here + documented(rule.code, hops),
+        fixes=cures_here or cures(rule.code, hops, _observed_idle(clearest)),
     )
 
 
-def _cures(code: str, hops: Sequence[Hop]) -> tuple[Fix, ...]:
-    """The cures for the hops that were recognised, then the general ones for everybody else."""
-    known = cures_of(hops, code)
-    places = {fix.where for fix in known}
-    return (*known, *(fix for fix in CURES.get(code, ()) if fix.where not in places))
+def _observed_idle(sign: Sign) -> float | None:
+    """The limit on silence that a stream ran into, or could run into, in seconds."""
+    limit = sign.evidence.get("idle_timeout", sign.evidence.get("limit"))
+    return limit if isinstance(limit, float) else None
 
 
 def noise_limit(criteria: Criteria) -> float:

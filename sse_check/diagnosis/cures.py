@@ -36,7 +36,7 @@ CURES: Final[dict[str, tuple[Fix, ...]]] = {
         Fix(where="application", text="Send the head and a first comment line (`: open`) at once; most proxies pass the head on with the first byte of the body.", source=f"{_SSE}#authoring-notes"),
     ),
     "idle-timeout": (
-        Fix(where="application", text="Send a comment line (`: heartbeat`) in every silence, at most half the limit apart.", source=f"{_SSE}#authoring-notes"),
+        Fix(where="application", text="Send a comment line (`: heartbeat`) in every silence, at least every {interval}.", source=f"{_SSE}#authoring-notes"),
         Fix(where="proxy", text="Raise its read or idle timeout for the stream (nginx: `proxy_read_timeout 1h;`, HAProxy: `timeout server 1h`).", source=f"{_NGINX}#proxy_read_timeout"),
     ),
     "duration-limit": (
@@ -45,6 +45,7 @@ CURES: Final[dict[str, tuple[Fix, ...]]] = {
     ),
     "concurrency-limited": (
         Fix(where="proxy", text="Raise its limit on connections or requests (nginx: `limit_conn`, HAProxy: `maxconn`, Traefik: `inFlightReq`): a stream holds a place for as long as it lives.", source="https://docs.haproxy.org/2.6/configuration.html#maxconn"),
+        Fix(where="HTTP/2 server", text="Raise the number of streams that it allows on one connection, where that is the limit (nginx: `http2_max_concurrent_streams`, HAProxy: `tune.h2.max-concurrent-streams`); 100 is what RFC 9113 recommends at least.", source="https://www.rfc-editor.org/rfc/rfc9113.html#name-defined-settings"),
         Fix(where="application", text="Raise its number of workers or of concurrent responses; a synchronous worker serves one stream at a time.", source=f"{_SSE}#authoring-notes"),
     ),
     "cached": (
@@ -55,7 +56,7 @@ CURES: Final[dict[str, tuple[Fix, ...]]] = {
         Fix(where="application", text="Keep events for a while, and begin after the one that `Last-Event-ID` names; behind several instances keep them where all can read them.", source=f"{_SSE}#the-last-event-id-header"),
     ),
     "no-heartbeat": (
-        Fix(where="application", text="Send a comment line (`: heartbeat`) every 15 s.", source=f"{_SSE}#authoring-notes"),
+        Fix(where="application", text="Send a comment line (`: heartbeat`) at least every {interval}.", source=f"{_SSE}#authoring-notes"),
     ),
     "truncated": (
         Fix(where="application", text="Look in its log at the moment of the cut: a crash, a worker's time limit or a restart ends the connection like this.", source=f"{_SSE}#authoring-notes"),

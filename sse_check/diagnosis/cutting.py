@@ -197,7 +197,7 @@ def _awaited(m: StreamMetrics) -> str | None:
 def lost_events(v: View) -> Sign | None:
     """IDs or sequence numbers that count events have gaps, repeats or disorder."""
     m = v.m
-    for name, values in _counters(m):
+    for name, values in counters(m):
         steps = [later - earlier for earlier, later in pairwise(values)]
         if len(steps) < MIN_STEPS or sum(step == 1 for step in steps) < len(steps) * COUNTING_SHARE:
             continue
@@ -215,7 +215,7 @@ def lost_events(v: View) -> Sign | None:
     return None
 
 
-def _counters(m: StreamMetrics) -> list[tuple[str, list[int]]]:
+def counters(m: StreamMetrics) -> list[tuple[str, list[int]]]:
     """Columns that may count the events: the IDs, and fields that are named like a counter."""
     ids = m.stream.events.id
     counters = []
@@ -229,30 +229,6 @@ def _counters(m: StreamMetrics) -> list[tuple[str, list[int]]]:
             if not any(later <= values[0] for later in values[1:]):
                 counters.append((f"The field {quoted(name)}", values))
     return counters
-
-
-def resume_broken(v: View) -> Sign | None:
-    """After a cut, a reconnect with Last-Event-ID does not go on where the stream was."""
-    resumed = v.twin("resume")
-    if resumed is None or not broke_off(v.m):
-        return None
-    before, after = _numeric_ids(v.m), _numeric_ids(resumed)
-    if not before or not after or after[0] == before[-1] + 1:
-        return None
-    what = f"{after[0] - before[-1] - 1} events were lost" if after[0] > before[-1] else f"{before[-1] - after[0] + 1} events were repeated"
-    return Sign(
-        message=f"After the cut a reconnect with `Last-Event-ID: {before[-1]}` was answered from event {after[0]} on: {what}.",
-        evidence={"last_event_id": before[-1], "went_on_with": after[0]},
-    )
-
-
-def _numeric_ids(m: StreamMetrics) -> list[int]:
-    """The event IDs as numbers, each once; none where one is no number, or they do not count by one."""
-    ids = [text for text in m.stream.events.id if text]
-    if not all(text.isascii() and text.isdigit() and len(text) < 19 for text in ids):
-        return []
-    numbers = list(dict.fromkeys(int(text) for text in ids))
-    return numbers if all(later - earlier == 1 for earlier, later in pairwise(numbers)) else []
 
 
 def no_heartbeat(v: View) -> Sign | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sse_check.diagnosis.cutting import broke_off
+from sse_check.diagnosis.gradual import collected, silent
 from sse_check.diagnosis.holding import came_at_once, held_back, late_head
 from sse_check.diagnosis.opening import in_trouble, replay
 from sse_check.diagnosis.shape import cut_in_silence
@@ -37,7 +38,7 @@ class _Question:
 
 _QUESTIONS: Final = (
     # Does it stream without compression?
-    _Question(factor="identity", times=1, when=lambda m, _: held_back(m) is not None),
+    _Question(factor="identity", times=1, when=lambda m, _: _kept_back(m)),
     # Does one work by itself? Then it is their number. Twice, as places are given back only after a while.
     _Question(factor="alone", times=2, when=lambda m, peers: len(peers) > 1 and in_trouble(m, peers)),
     # A late head: a cold start, or always? Old events: the same ones again?
@@ -52,9 +53,13 @@ _QUESTIONS: Final = (
     _Question(
         factor="direct",
         times=1,
-        when=lambda m, _: m.probe.compare is not None and (held_back(m) is not None or came_at_once(m) or broke_off(m) or late_head(m)),
+        when=lambda m, _: m.probe.compare is not None and (_kept_back(m) or came_at_once(m) or broke_off(m) or late_head(m)),
     ),
 )
+
+
+def _kept_back(m: StreamMetrics) -> bool:
+    return held_back(m) is not None or collected(m) is not None or silent(m)
 
 
 def follow_ups(metrics: Sequence[StreamMetrics]) -> tuple[FollowUp, ...]:

@@ -1,13 +1,14 @@
 """Rules of streams that are held back on the way: whole, in blocks, by a timer, by one event, by compression, or at the head.
 
 Whether an application is slow or something holds its events is known only from when they were sent: the server's own
-time stamps, else the cadence that the scenario expects, else the same stream asked past the proxies. Without any of
-them these rules say nothing.
+time stamps, else the cadence that the scenario expects, else the same stream asked past the proxies, else that it is
+made gradually (gradual.py). Without any of them these rules say nothing.
 """
 
 import itertools
 from typing import Final, Literal
 
+from sse_check.diagnosis.gradual import all_at_once, collected, compressed, in_blocks, nothing_came
 from sse_check.diagnosis.shape import HELD_S, Delivery, by_bytes, delivery, one_behind
 from sse_check.diagnosis.sign import Figures, Sign, View
 from sse_check.escape import quoted
@@ -91,7 +92,9 @@ def _figures(d: Delivery, m: StreamMetrics) -> Figures:
 def compressed_buffered(v: View) -> Sign | None:
     """Held back when compression is negotiated, not held back without: known from the same stream asked without."""
     held, identity = held_back(v.m), v.twin("identity")
-    if held is None or identity is None or identity.total < MIN_EVENTS or held_back(identity) is not None:
+    if held is None:
+        return compressed(v)
+    if identity is None or identity.total < MIN_EVENTS or held_back(identity) is not None:
         return None
     encoding = v.m.stream.head.header("content-encoding") if v.m.stream.head else None
     sent_as = (
@@ -111,7 +114,7 @@ def buffered_full(v: View) -> Sign | None:
     m = v.m
     held = held_back(m)
     if held is None:
-        return _held_beside_the_application(v)
+        return _held_beside_the_application(v) or all_at_once(v) or nothing_came(v)
     if held[0] != "buffered-full" or m.first_event is None:
         return None
     d = held[1]
@@ -175,7 +178,9 @@ def one_event_behind(v: View) -> Sign | None:
 def buffered_block(v: View) -> Sign | None:
     """Events arrive in blocks of bytes: a buffer fills, then is flushed."""
     held = held_back(v.m)
-    if held is None or held[0] != "buffered-block":
+    if held is None:
+        return in_blocks(v)
+    if held[0] != "buffered-block":
         return None
     figures = _figures(held[1], v.m)
     return Sign(
@@ -209,7 +214,7 @@ def late_head(m: StreamMetrics) -> bool:
     if m.connection is None or m.connection < LATE_HEAD_S or not m.stream.head or m.stream.head.status != 200:
         return False
     first = min([at / 1e9 for at in (*m.stream.events.at_ns[:1], *m.stream.comments_ns[:1])], default=None)
-    return first is not None and first - m.connection <= 0.3 and held_back(m) is None
+    return first is not None and first - m.connection <= 0.3 and held_back(m) is None and collected(m) is None
 
 
 def delayed_headers(v: View) -> Sign | None:

@@ -34,9 +34,12 @@ def refused(v: View) -> Sign | None:
 
 
 def http_error(v: View) -> Sign | None:
-    """A status other than 200; 204 has no body to be a stream, see not_sse."""
+    """A status other than 200, or the error of a protocol within; 204 has no body to be a stream, see not_sse."""
     m = v.m
     head = m.stream.head
+    if m.stream.reason == "answer":
+        status: Figures = {} if head is None or head.status == 200 else {"status": head.status}
+        return Sign(message=f"The server answered with an error: {quoted(m.stream.error or m.stream.reason)}.", evidence=status)
     if m.stream.reason in ("policy", "redirects") and m.stream.redirects:
         last = m.stream.redirects[-1]
         return Sign(message=f"Status {last.status}, {m.stream.error}: {quoted(last.location)}.", evidence={"status": last.status})
@@ -56,7 +59,10 @@ def not_sse(v: View) -> Sign | None:
     m = v.m
     stream, head = m.stream, m.stream.head
     if stream.reason == "protocol":
-        return Sign(message=f"The answer is not HTTP: {quoted(stream.error or stream.reason)}.", evidence={})
+        wanted = "HTTP/2" if m.probe.protocol == "h2" else "HTTP"
+        return Sign(message=f"The answer is not {wanted}: {quoted(stream.error or stream.reason)}.", evidence={})
+    if stream.reason == "conversation":
+        return Sign(message=f"The server does not speak as its protocol wants: {quoted(stream.error or stream.reason)}.", evidence={})
     if head is None:
         return None
     if head.status == 204:
@@ -69,7 +75,7 @@ def not_sse(v: View) -> Sign | None:
         )
     kind = head.header("content-type")
     figures: Figures = {"content_type": kind or "none", "events": m.total}
-    if (kind or "").partition(";")[0].strip().lower() != "text/event-stream":
+    if head.media_type != "text/event-stream":
         also = f" Its body does hold {m.total} events; EventSource refuses it all the same." if m.total else ""
         return Sign(message=f"Content-Type is {quoted(kind) if kind else 'missing'}, not text/event-stream.{also}", evidence=figures)
     signs_of_sse = m.total or stream.comments_ns or stream.retry_ms is not None or stream.last_event_id
@@ -156,12 +162,29 @@ def concurrency_limited(v: View) -> Sign | None:
     works_alone = any(map(works, alone))
     if (alone and not works_alone) or not (works_alone or good):
         return None  # it fails alone as well, or nothing says that it would not
+    worked = f"Of {len(v.peers)} streams at once {good} worked; this one: {_trouble(m)}."
+    figures: Figures = {"streams": len(v.peers), "worked": good, "alone": "works" if works_alone else "not tried"}
+    places = http2_places(v)
+    if places is not None:
+        return Sign(
+            message=(
+                f"{worked} The server allows only {places} {'stream' if places == 1 else 'streams'} on one HTTP/2 connection "
+                "(SETTINGS_MAX_CONCURRENT_STREAMS), and a browser opens one connection to it: the others wait until one ends."
+            ),
+            evidence={**figures, "max_concurrent_streams": places},
+        )
     by_itself = "A stream by itself works." if works_alone else "Whether one by itself works was not tried."
-    return Sign(
-        message=f"Of {len(v.peers)} streams at once {good} worked; this one: {_trouble(m)}. {by_itself}",
-        evidence={"streams": len(v.peers), "worked": good, "alone": "works" if works_alone else "not tried"},
-        confidence="certain" if works_alone else "likely",
-    )
+    return Sign(message=f"{worked} {by_itself}", evidence=figures, confidence="certain" if works_alone else "likely")
+
+
+def http2_places(v: View) -> int | None:
+    """The server's limit of streams on one HTTP/2 connection, where fewer than were opened: those over it waited here, not there.
+
+    None where a stream was not kept waiting, but refused.
+    """
+    stream = v.m.stream
+    refused = stream.reason is not None or (stream.head is not None and stream.head.status != 200)
+    return stream.max_streams if not refused and stream.max_streams is not None and stream.max_streams < len(v.peers) else None
 
 
 def works(m: StreamMetrics) -> bool:

@@ -24,6 +24,7 @@ from msgspec import Meta, Struct
 from sse_check.diagnosis.finding import Fix
 from sse_check.escape import visible
 from sse_check.recording import Head
+from sse_check.units import format_duration
 
 Kind = Literal["cdn", "load-balancer", "platform", "proxy", "application-server"]
 Text = Annotated[str, Meta(min_length=1)]
@@ -36,6 +37,10 @@ _NEAREST_FIRST: Final[tuple[Kind, ...]] = ("cdn", "load-balancer", "platform", "
 _MOST_TEXT: Final = 1_000
 _MOST_VALUES: Final = 50
 _EVIDENCE_CHARS: Final = 100
+# Of heartbeats, in seconds.
+_INTERVALS: Final = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 60.0, 90.0, 120.0, 300.0)
+# The HTML Standard, "Authoring notes": "a comment line every 15 seconds or so".
+_USUAL_HEARTBEAT_S: Final = 15.0
 # libyaml is ten times as fast where PyYAML was built with it; both are the safe loader.
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -135,11 +140,34 @@ def recognise(head: Head) -> tuple[Hop, ...]:
     return tuple(_hop(entry, marks[0]) for entry, marks in found)
 
 
-def cures_of(hops: Sequence[Hop], code: str) -> tuple[Fix, ...]:
-    """What the hops themselves can be told to do about a fault, in the order of the hops."""
+def cures_of(hops: Sequence[Hop], code: str, idle: float | None = None) -> tuple[Fix, ...]:
+    """What the hops themselves can be told to do about a fault, in the order of the hops.
+
+    `idle` is the limit on silence that was observed, in seconds: heartbeats are sized by it, not by a documented default.
+    """
     known = {entry.name: entry for entry in platforms()}
     entries = [known[hop.name] for hop in hops if hop.name in known]
-    return tuple(Fix(where=entry.name, text=text, source=entry.source) for entry in entries for text in entry.cures.get(code, ()))
+    return tuple(
+        Fix(where=entry.name, text=text.replace("{interval}", heartbeat_every(idle or entry.limits.idle)), source=entry.source)
+        for entry in entries
+        for text in entry.cures.get(code, ())
+    )
+
+
+def heartbeat_interval(limit: Limit) -> float:
+    """How often to send a heartbeat under a limit on silence, in seconds: half of it, as a number that people choose.
+
+    >>> heartbeat_interval(60.0), heartbeat_interval(2.1), heartbeat_interval("unknown")
+    (30.0, 1.0, 15.0)
+    """
+    if not isinstance(limit, float):
+        return _USUAL_HEARTBEAT_S
+    return max((every for every in _INTERVALS if every <= limit / 2), default=round(limit / 2, 2))
+
+
+def heartbeat_every(limit: Limit) -> str:
+    """The same, in words."""
+    return format_duration(heartbeat_interval(limit))
 
 
 def idle_limit(hops: Sequence[Hop]) -> float | None:

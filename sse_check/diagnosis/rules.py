@@ -19,7 +19,6 @@ from sse_check.diagnosis.cutting import (
     idle_timeout,
     lost_events,
     no_heartbeat,
-    resume_broken,
     stalled,
     truncated,
 )
@@ -33,10 +32,12 @@ from sse_check.diagnosis.holding import (
     slow_first_event,
 )
 from sse_check.diagnosis.opening import cached, concurrency_limited, http_error, not_sse, redirected, refused
+from sse_check.diagnosis.resuming import resume_broken
 from sse_check.diagnosis.sign import Rule
 
 _HELD: Final = frozenset({"buffered-full", "one-behind", "buffered-block", "buffered-time"})
 _LATE: Final = frozenset({"delayed-headers", "slow-first-event"})
+_NOTHING: Final = frozenset({"stalled"})  # of a stream that does not end, nothing comes at all
 
 RULES: Final = (
     Rule(code="concurrency-limited", severity="error", sign=concurrency_limited, ends=True),
@@ -44,8 +45,8 @@ RULES: Final = (
     Rule(code="http-error", severity="error", sign=http_error, ends=True),
     Rule(code="not-sse", severity="error", sign=not_sse, ends=True),
     Rule(code="cached", severity="error", sign=cached, ends=True),
-    Rule(code="compressed-buffered", severity="error", sign=compressed_buffered, explains=_HELD | _LATE),
-    Rule(code="buffered-full", severity="error", sign=buffered_full, explains=_LATE),
+    Rule(code="compressed-buffered", severity="error", sign=compressed_buffered, explains=_HELD | _LATE | _NOTHING),
+    Rule(code="buffered-full", severity="error", sign=buffered_full, explains=_LATE | _NOTHING),
     Rule(code="one-behind", severity="error", sign=one_event_behind, explains=_LATE),
     Rule(code="buffered-block", severity="error", sign=buffered_block, explains=_LATE),
     Rule(code="buffered-time", severity="error", sign=buffered_time, explains=_LATE),

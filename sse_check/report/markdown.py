@@ -42,6 +42,7 @@ def summary_markdown(result: Result, limit: int = SUMMARY_LIMIT) -> str:
             rows=rows,
             criteria=criteria,
             worst=worst,
+            tokens=any(stream.tokens for stream in worst),
             groups=grouped_findings(result),
             endings=ENDINGS,
             factors=FACTORS,

@@ -9,10 +9,12 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from sse_check.diagnosis import Finding, hops_of
+from sse_check.alternatives import footing
+from sse_check.diagnosis import Finding, Hop, Limits, Resume, hops_of
 from sse_check.metrics import StreamMetrics, percent
 from sse_check.recording import FallbackRecording, Recording, ServiceRecording
 from sse_check.report.strip import strip
+from sse_check.report.way import InstanceResult, LimitRow, instance_results, limit_rows
 from sse_check.verdict import CriterionResult, Outcome, Verdict, stream_passed
 
 SCHEMA_VERSION: Final = 1
@@ -21,7 +23,11 @@ _BUFFERING: Final = frozenset({"buffered-full", "buffered-block", "buffered-time
 
 
 class StreamResult(Struct, frozen=True, kw_only=True):
-    """One stream. `timings` are the phases of its connection, `strip` its events over time as one line of characters."""
+    """One stream. `timings` are the phases of its connection, `strip` its events over time as one line of characters.
+
+    `tokens` is how many of its events brought generated text, or a call's progress, where its probe has a preset; the times
+    of those are `first_token_time` and the gaps between them. `negotiated` is a protocol that was agreed on within HTTP.
+    """
 
     probe: str
     stream: int
@@ -38,9 +44,14 @@ class StreamResult(Struct, frozen=True, kw_only=True):
     last_event_time: float | None
     median_gap: float | None
     longest_gap: float | None
+    tokens: int
+    first_token_time: float | None
+    token_gap_median: float | None
+    token_gap_p99: float | None
     end_time: float
     ended: str
     protocol: str | None
+    negotiated: str | None
     url: str
     reads: int
     bytes: int
@@ -91,7 +102,7 @@ class HopResult(Struct, frozen=True, kw_only=True):
 
 
 class Result(Struct, frozen=True, kw_only=True):
-    """The whole of report.json."""
+    """The whole of report.json. `footing` is what the recommendation lacks to rest on, where it lacks anything."""
 
     schema_version: int
     name: str
@@ -102,6 +113,7 @@ class Result(Struct, frozen=True, kw_only=True):
     streaming_enabled: bool
     overall_success_rate: float
     recommendation: str
+    footing: str | None
     reasons: tuple[str, ...]
     test_results: tuple[StreamResult, ...]
     follow_ups: tuple[StreamResult, ...]
@@ -110,6 +122,10 @@ class Result(Struct, frozen=True, kw_only=True):
     fallbacks: tuple[FallbackRecording, ...]
     services: tuple[ServiceRecording, ...]
     hops: tuple[HopResult, ...]
+    limits: tuple[Limits, ...]
+    limit_table: tuple[LimitRow, ...]
+    resumes: tuple[Resume, ...]
+    instances: tuple[InstanceResult, ...]
     summary: Summary
     environment: ReportEnvironment
     interrupted: str | None
@@ -118,6 +134,8 @@ class Result(Struct, frozen=True, kw_only=True):
 def build_result(recording: Recording, outcome: Outcome) -> Result:
     """The values of all reports."""
     scenario, environment = recording.scenario, recording.environment
+    streams = tuple(_stream_result(m, recording, outcome) for m in outcome.metrics)
+    hops = {hop.name: hop for m in (*outcome.metrics, *outcome.searches) for hop in hops_of(m)}
     clocks = {m.stream.clock for m in outcome.metrics}
     return Result(
         schema_version=SCHEMA_VERSION,
@@ -130,14 +148,19 @@ def build_result(recording: Recording, outcome: Outcome) -> Result:
         streaming_enabled=outcome.streaming_enabled,
         overall_success_rate=percent(sum(m.on_time for m in outcome.metrics), sum(m.expected for m in outcome.metrics)),
         recommendation=outcome.recommendation,
+        footing=footing(outcome.verdict, outcome.findings, recording.fallbacks, scenario),
         reasons=outcome.reasons,
-        test_results=tuple(_stream_result(m, recording, outcome) for m in outcome.metrics),
+        test_results=streams,
         follow_ups=tuple(_stream_result(m, recording, outcome) for m in outcome.follow_ups),
         criteria=outcome.criteria,
         findings=outcome.findings,
         fallbacks=recording.fallbacks,
         services=recording.services,
-        hops=_hops(outcome),
+        hops=tuple(map(_hop, hops.values())),
+        limits=outcome.limits,
+        limit_table=limit_rows(outcome.limits, tuple(hops.values())),
+        resumes=outcome.resumes,
+        instances=instance_results(outcome.metrics, [stream.passed for stream in streams]),
         summary=_summary(outcome),
         environment=ReportEnvironment(
             version=environment.version,
@@ -154,23 +177,18 @@ def build_result(recording: Recording, outcome: Outcome) -> Result:
     )
 
 
-def _hops(outcome: Outcome) -> tuple[HopResult, ...]:
-    """Every hop that any stream showed, once."""
-    seen = {hop.name: hop for m in outcome.metrics for hop in hops_of(m)}
-    return tuple(
-        HopResult(
-            name=hop.name,
-            kind=hop.kind,
-            evidence=hop.evidence,
-            first_byte=hop.limits.first_byte,
-            idle=hop.limits.idle,
-            total=hop.limits.total,
-            buffering=hop.buffering,
-            compression=hop.compression,
-            source=hop.source,
-            checked_on=hop.checked_on.isoformat(),
-        )
-        for hop in seen.values()
+def _hop(hop: Hop) -> HopResult:
+    return HopResult(
+        name=hop.name,
+        kind=hop.kind,
+        evidence=hop.evidence,
+        first_byte=hop.limits.first_byte,
+        idle=hop.limits.idle,
+        total=hop.limits.total,
+        buffering=hop.buffering,
+        compression=hop.compression,
+        source=hop.source,
+        checked_on=hop.checked_on.isoformat(),
     )
 
 
@@ -193,9 +211,14 @@ def _stream_result(m: StreamMetrics, recording: Recording, outcome: Outcome) -> 
         last_event_time=_rounded(m.last_event),
         median_gap=_rounded(m.median_gap),
         longest_gap=_rounded(max(m.gaps, default=None)),
+        tokens=len(m.token_times),
+        first_token_time=_rounded(min(m.token_times, default=None)),
+        token_gap_median=_rounded(m.token_gap_median),
+        token_gap_p99=_rounded(m.token_gap_p99),
         end_time=round(m.ended, 6),
         ended=stream.ended,
         protocol=stream.head.protocol if stream.head else None,
+        negotiated=stream.negotiated,
         url=stream.url,
         reads=len(stream.reads.at_ns),
         bytes=sum(stream.reads.body_bytes),

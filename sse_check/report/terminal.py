@@ -15,6 +15,8 @@ _LOG_LINES: Final = 20  # of a service that never got ready
 def terminal_text(result: Result, *, report_dir: str | None = None) -> str:
     """Plain text, harmless in a terminal and in a workflow's log whatever the server sent."""
     lines = [f"{_SIGNS[result.verdict]} {result.verdict}: {result.recommendation}", ""]
+    if result.footing is not None:
+        lines += [f"  {result.footing}", ""]
     groups = grouped_findings(result)
     if not any(group.first.severity == "error" for group in groups):
         lines += [f"  {reason}" for reason in result.reasons[:_MAX_FINDINGS]]
@@ -36,6 +38,9 @@ def terminal_text(result: Result, *, report_dir: str | None = None) -> str:
     lines += [f"  {'✔' if s.passed else '✘'} {_name(s):{width}}  {s.strip}  {_figures(s)}" for s in shown]
     if len(result.test_results) > len(shown):
         lines.append(f"  … and {len(result.test_results) - len(shown)} more")
+    lines += [f"  limit on {r.limit}, {r.way}: {r.measured}" for r in result.limit_table[:_MAX_FINDINGS]]
+    lines += [f"  resume of {r.probe[:40]}: {r.detail}" for r in result.resumes[:_MAX_FINDINGS]]
+    lines += [f"  instance {i.name}: {i.passed} of {i.streams} streams good" for i in result.instances[:_MAX_FINDINGS]]
     for service in result.services:
         ready = f"ready after {format_duration(service.seconds)}" if service.seconds is not None else "never ready"
         lines.append(f"  service {service.name} ({service.image}): {ready}, {service.state or 'not started'}")
@@ -58,6 +63,13 @@ def _name(stream: StreamResult) -> str:
 
 def _figures(stream: StreamResult) -> str:
     first = "no event" if stream.first_event_time is None else f"first after {format_duration(stream.first_event_time)}"
-    return (
-        f"{stream.total_events}/{stream.expected_events} events, {first}, {ENDINGS[stream.ended]} after {format_duration(stream.end_time)}"
-    )
+    ended = f"{ENDINGS[stream.ended]} after {format_duration(stream.end_time)}"
+    return f"{stream.total_events}/{stream.expected_events} events, {first}, {_tokens(stream)}{ended}"
+
+
+def _tokens(stream: StreamResult) -> str:
+    if stream.first_token_time is None:
+        return ""
+    gaps = "" if stream.token_gap_median is None else f", then {format_duration(stream.token_gap_median)} apart (median)"
+    what = "tokens" if stream.negotiated is None else "reports of progress"
+    return f"{stream.tokens} {what} from {format_duration(stream.first_token_time)} on{gaps}, "

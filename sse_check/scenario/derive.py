@@ -16,8 +16,8 @@ _VARIANTS: Final = (
 
 
 def expanded(scenario: Scenario) -> Scenario:
-    """The scenario with each probe that asks for `both` as two, which are told apart by their names."""
-    probes = list(scenario.probes)
+    """The scenario with each probe that asks for `both` as two, told apart by their names, and with what the target says for all."""
+    probes = [msgspec.structs.replace(probe, instance=probe.instance or scenario.target.instance) for probe in scenario.probes]
     for field, values in _VARIANTS:
         probes = [
             variant

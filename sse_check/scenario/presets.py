@@ -85,10 +85,17 @@ def _filled(probe: Probe) -> Probe:
 
 def missing_of(probe: Probe) -> tuple[str, str] | None:
     """What a preset cannot know and the probe does not say: what is wrong, and what would be right."""
-    if probe.preset is None or isinstance(probe.body, str):
+    if probe.preset is None:
         return None
     needs = _FILLINGS[probe.preset].needs
-    if needs is None or (probe.body or {}).get(needs[0]):
+    if needs is None:
+        return None
+    if isinstance(probe.body, str):
+        if probe.preset not in ("mcp", "mcp-sse"):
+            return None
+        # A message is made of it first.
+        return f"the preset {probe.preset} needs its body as a mapping.", f"Write body: {needs[1]}."
+    if (probe.body or {}).get(needs[0]) is not None:  # empty is what a variable is that has no value yet
         return None
     return f'the preset {probe.preset} needs "{needs[0]}" in the body.', f"Add body: {needs[1]}."
 

@@ -51,9 +51,12 @@ def check_sense(scenario: Scenario, wrong_at: Callable[[str, str, str], None], s
             wrong_at(at, "a fallback is one of websocket and batch.", "Write - websocket: {path: /ws} or - batch: {path: /result}.")
         elif (option.path is None) == (option.url is None) or (option.path is not None and scenario.target.url is None):
             wrong_at(at, "a fallback has either a path at the target or a whole url.", "Write for example {path: /ws}.")
-    for host, address in scenario.target.resolve.items():
-        if not _is_address(address):
-            wrong_at(f"target.resolve.{host}", f'"{address}" is no IP address.', "Write for example 192.0.2.7, or 2001:db8::7.")
+    for host, addresses in scenario.target.resolve.items():
+        for address in addresses.split(","):
+            if not _is_address(address.strip()):
+                wrong_at(
+                    f"target.resolve.{host}", f'"{address}" is no IP address.', "Write 192.0.2.7, or 2001:db8::7, or both with a comma."
+                )
     if scenario.target.tls.key is not None and scenario.target.tls.cert is None:
         wrong_at("target.tls.key", "a key alone shows nobody who asks.", "Add cert: client.pem, the certificate it belongs to.")
     if scenario.target.health is not None and scenario.target.url is None:

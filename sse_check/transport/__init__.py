@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from sse_check.recording import Ended, Head, Reason
 
@@ -17,8 +18,9 @@ Clock = Callable[[], int]  # nanoseconds of one monotonic clock
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request as it is to be sent. `tls` is None for a plain connection; `connect_timeout` is in seconds.
+    """One request as it is to be sent. `connect_timeout` is in seconds.
 
+    `tls` is for an https: URL, `tls_elsewhere` for redirects to another origin: the client's certificate is not shown there.
     `addresses` are host names that no resolver knows, and where they are reached: without any proxy of the environment.
     `family` is the version of IP to use, where only one is wanted.
     """
@@ -28,6 +30,7 @@ class Request:
     headers: tuple[tuple[str, str], ...]
     body: bytes | None = None
     tls: ssl.SSLContext | None = None
+    tls_elsewhere: ssl.SSLContext | None = None
     connect_timeout: float = 10.0
     addresses: Mapping[str, str] = field(default_factory=dict)
     family: socket.AddressFamily = socket.AF_UNSPEC
@@ -74,3 +77,18 @@ class Sink(Protocol):
 
 # Sends one request and feeds its response to the sink until either ends it. Never raises for what a server or a network does.
 Fetch = Callable[[Request, Sink, Trace, Clock], Awaitable[End]]
+
+
+def origin_of(url: str) -> tuple[str, str | None, int]:
+    """The origin of a URL: scheme, host and port (RFC 6454, section 4); a WebSocket's is that of its HTTP request.
+
+    Raises ValueError where it is no URL.
+    """
+    parts = urlsplit(url)
+    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
+    return scheme, parts.hostname, parts.port or (443 if scheme == "https" else 80)
+
+
+def same_origin(one: str, other: str) -> bool:
+    """Whether two URLs have one origin."""
+    return origin_of(one) == origin_of(other)

@@ -172,7 +172,7 @@ async def fetch(request: Request, sink: Sink, trace: Trace, clock: Clock) -> End
         return await _exchange(session, request, sink, trace, clock, sockets)
     except TimeoutError:
         # On a TLS connection the first bytes are the client's hello; what then takes too long is the handshake.
-        greeted = request.tls is not None and any(s.first_sent_ns is not None for s in sockets)
+        greeted = url.scheme == "https" and any(s.first_sent_ns is not None for s in sockets)
         what = "TLS handshake" if greeted else "connection"
         return End(
             ended="error", at_ns=clock(), reason="tls" if greeted else "tcp", error=f"no {what} within {request.connect_timeout:g} s"
@@ -239,7 +239,7 @@ def _tracing(trace: Trace, sockets: list[_StampedSocket], clock: Clock, *, tls: 
         trace.connected_ns = (winner.first_sent_ns if tls and winner else None) or done
         trace.tls_ns = done if tls else None
         if winner:
-            trace.peer = _peer(winner)
+            trace.peer = peer_of(winner)
             winner.armed = True
 
     config.on_dns_resolvehost_end.append(resolved)
@@ -247,7 +247,8 @@ def _tracing(trace: Trace, sockets: list[_StampedSocket], clock: Clock, *, tls: 
     return config
 
 
-def _peer(sock: socket.socket) -> str | None:
+def peer_of(sock: socket.socket) -> str | None:
+    """The address and port of a socket's other side; None where it is not connected any more."""
     try:
         host, port, *_ = sock.getpeername()
     except OSError:
@@ -260,10 +261,10 @@ def _broken(error: BaseException, lost: BaseException | None, at_ns: int) -> End
     if isinstance(lost, ConnectionResetError) or isinstance(error.__cause__, ConnectionResetError):
         return End(ended="reset", at_ns=at_ns, error="the connection was reset")
     if isinstance(error.__cause__, ContentEncodingError):
-        return End(ended="error", at_ns=at_ns, reason="decode", error=_text(error.__cause__))
+        return End(ended="error", at_ns=at_ns, reason="decode", error=one_line(error.__cause__))
     if isinstance(error, ClientPayloadError | ClientConnectionError):
         return End(ended="truncated", at_ns=at_ns, error="the connection was closed before the response was complete")
-    return End(ended="error", at_ns=at_ns, reason="protocol", error=_text(error))
+    return End(ended="error", at_ns=at_ns, reason="protocol", error=one_line(error))
 
 
 def _failed(error: Exception, trace: Trace, at_ns: int) -> End:
@@ -283,9 +284,9 @@ def _failed(error: Exception, trace: Trace, at_ns: int) -> End:
         reason = "tcp"
     else:
         reason = "protocol"
-    return End(ended="error", at_ns=at_ns, reason=reason, error=_text(error))
+    return End(ended="error", at_ns=at_ns, reason=reason, error=one_line(error))
 
 
-def _text(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """What an error says, in one bounded line; its type where it says nothing."""
     return (str(error) or type(error).__name__).replace("\n", " ")[:500]

@@ -9,7 +9,7 @@ from sse_check.daemon import in_thread
 
 
 class KnownFirst(AbstractResolver):
-    """Answers from a table of names, or name:port, and addresses first, and asks the system for every other name.
+    """Answers from a table of names, or name:port, and addresses (with commas between several) first, else asks the system.
 
     The system's resolver blocks, for half a minute if its servers do not answer; so it is asked in a daemon thread.
     """
@@ -21,10 +21,11 @@ class KnownFirst(AbstractResolver):
         """The addresses of a host name, as aiohttp's connector wants them. Raises OSError where there are none."""
         known = known_address(self._addresses, host, port)
         if known is not None:
-            kind = socket.AF_INET6 if ":" in known else socket.AF_INET
-            if family not in (socket.AF_UNSPEC, kind):
+            addresses = [(text.strip(), socket.AF_INET6 if ":" in text else socket.AF_INET) for text in known.split(",")]
+            wanted = [_result(host, text, port, kind, 0) for text, kind in addresses if family in (socket.AF_UNSPEC, kind)]
+            if not wanted:
                 raise socket.gaierror(socket.EAI_ADDRFAMILY, f"{host} is resolved to {known}, which is another version of IP")
-            return [_result(host, known, port, kind, 0)]
+            return wanted
         # Whoever asks for IPv6 alone wants it tried, even where the machine has no address of it but the loopback's.
         flags = socket.AI_ADDRCONFIG if family == socket.AF_UNSPEC else 0
         found = await in_thread(lambda: socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=flags))

@@ -1,12 +1,23 @@
 """Streams and runs drawn by hypothesis: any columns that fit together, any text a server might send."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from hypothesis import strategies as st
 
-from sse_check.recording import Events, FallbackRecording, Head, Reads, Recording, Redirect, ServiceRecording, StreamRecording, Times
+from sse_check.recording import (
+    Events,
+    FallbackRecording,
+    Head,
+    Reads,
+    Reason,
+    Recording,
+    Redirect,
+    ServiceRecording,
+    StreamRecording,
+    Times,
+)
 from sse_check.scenario import Probe, Scenario
 from tests.support.streams import QUIET, probe, scenario
 
@@ -70,12 +81,7 @@ def streams(draw: st.DrawFn, names: tuple[str, ...] = ("a",)) -> StreamRecording
         body_start=draw(_TEXT),
         ended=draw(st.sampled_from(["until", "eof", "truncated", "reset", "timeout", "error"])),
         planned_end=draw(st.none() | st.sampled_from(["event", "events", "data", "duration"])),
-        reason=draw(
-            st.none()
-            | st.sampled_from(
-                ["dns", "tcp", "tls", "proxy", "no-response", "protocol", "decode", "limit", "interrupted", "budget", "policy", "redirects"]
-            )
-        ),
+        reason=draw(st.none() | st.sampled_from(get_args(Reason))),
         error=draw(st.none() | _TEXT),
     )
 
@@ -88,7 +94,7 @@ def _probes(name: str) -> st.SearchStrategy[Probe]:
         until=st.fixed_dictionaries(
             {}, optional={"event": _TEXT, "events": st.integers(1, 9), "data": _TEXT, "duration": st.floats(0, 60)}
         ),
-        expect=st.fixed_dictionaries({}, optional={"events": st.integers(1, 9), "every": st.floats(0, 10)}),
+        expect=st.fixed_dictionaries({}, optional={"events": st.integers(1, 9), "every": st.floats(0, 10), "gradual": st.booleans()}),
         timestamps=st.none()
         | st.fixed_dictionaries(
             {"field": st.sampled_from(["ts", "id", "seq"]), "unit": st.sampled_from(["s", "ms", "us", "ns", "iso8601"])}

@@ -95,7 +95,7 @@ def stream(
         method=rest.pop("method", "GET"),
         url=rest.pop("url", "https://app.example.test/events"),
         sent_at=rest.pop("sent_at", NOW),
-        run_ns=0,
+        run_ns=rest.pop("run_ns", 0),
         times=Times(
             started_ns=ns(-0.01), head_ns=None if head_at is None else ns(head_at), ended_ns=ns(last + 0.01 if end is None else end)
         ),

@@ -1,0 +1,79 @@
+"""The same stream over two protocols, or two versions of IP: what one shows and the other does not, said where it was found."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from sse_check.diagnosis.finding import Finding
+from sse_check.diagnosis.shape import HELD_S
+from sse_check.metrics import StreamMetrics
+from sse_check.scenario import Probe, Scenario, variants_of
+from sse_check.units import format_duration
+
+_CALLED: Final = {"http/1.1": "Over HTTP/1.1", "h2": "Over HTTP/2", "v4": "Over IPv4", "v6": "Over IPv6"}
+# Streams wait for each other where they are late by so many times what they are on connections of their own, and by
+# more than what is no delay at all (HELD_S).
+_CLEARLY: Final = 2.0
+
+
+def with_variants(findings: Sequence[Finding], metrics: Sequence[StreamMetrics], scenario: Scenario) -> tuple[Finding, ...]:
+    """The findings, with what the other variants of their probes showed; where they showed the same, nothing is added."""
+    return tuple(_compared(finding, findings, metrics, scenario) for finding in findings)
+
+
+def _compared(finding: Finding, findings: Sequence[Finding], metrics: Sequence[StreamMetrics], scenario: Scenario) -> Finding:
+    probe = next((p for p in scenario.probes if p.name == finding.probe), None)
+    if probe is None or finding.severity != "error":
+        return finding
+    said = []
+    for twin in variants_of(scenario, probe):
+        how = _difference(probe, twin)
+        streams = _of(twin, metrics)
+        # A stream that was not watched to its end proves the absence of nothing.
+        if how is None or not streams or any(m.stream.reason in ("interrupted", "budget") for m in streams):
+            continue
+        codes = list(dict.fromkeys(f.code for f in findings if f.probe == twin.name and f.severity == "error"))
+        if not codes:
+            said.append(f"{how} the same stream shows no such fault.")
+        elif finding.code not in codes:
+            said.append(f"{how} the same stream shows another fault ({', '.join(codes)}).")
+        if finding is _first_error(findings, probe):
+            said += _waiting_for_each_other(probe, twin, metrics)
+    return msgspec.structs.replace(finding, message=" ".join([finding.message, *said]))
+
+
+def _of(probe: Probe, metrics: Sequence[StreamMetrics]) -> list[StreamMetrics]:
+    return [m for m in metrics if m.stream.probe == probe.name]
+
+
+def _first_error(findings: Sequence[Finding], probe: Probe) -> Finding | None:
+    return next((f for f in findings if f.probe == probe.name and f.severity == "error"), None)
+
+
+def _difference(probe: Probe, twin: Probe) -> str | None:
+    """How the twin was asked, if it differs in one thing only."""
+    differing = [theirs for mine, theirs in ((probe.protocol, twin.protocol), (probe.ip, twin.ip)) if mine != theirs]
+    return _CALLED.get(differing[0]) if len(differing) == 1 else None
+
+
+def _waiting_for_each_other(probe: Probe, twin: Probe, metrics: Sequence[StreamMetrics]) -> list[str]:
+    """Head-of-line blocking: streams on one HTTP/2 connection that are later than the same on connections of their own."""
+    if (probe.protocol, twin.protocol) != ("h2", "http/1.1") or probe.stream_count < 2:
+        return []
+    shared, apart = _latest(_of(probe, metrics)), _latest(_of(twin, metrics))
+    if shared is None or apart is None or shared < apart * _CLEARLY or shared - apart < HELD_S:
+        return []
+    return [
+        f"Together on one HTTP/2 connection events were up to {format_duration(shared)} late, on connections of their own "
+        f"{format_duration(apart)}: the streams wait for each other."
+    ]
+
+
+def _latest(streams: Sequence[StreamMetrics]) -> float | None:
+    """The longest delay of the middle one of several streams, in seconds: by the server's stamps, else its longest gap."""
+    stamped = all(m.stamps is not None for m in streams)
+    each = sorted(
+        max(m.stamps.delays(), default=0.0) if stamped and m.stamps is not None else max(m.gaps, default=0.0) for m in streams if m.total
+    )
+    return each[len(each) // 2] if each else None

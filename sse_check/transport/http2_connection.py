@@ -1,0 +1,347 @@
+"""One HTTP/2 connection (RFC 9113) and the streams on it, on h2, which does no I/O of its own.
+
+Each read is stamped as it arrives; what it brought of one stream is handed over as one piece, whatever frames it came in.
+
+Frames are told apart here, before h2 sees them, for two reasons. After a GOAWAY h2 takes no further frame, although the
+streams that were begun go on (section 6.8), and a stream that lives for long meets one whenever a proxy is reloaded. And
+h2 would wait for the whole of a frame that is longer than allowed.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Final, cast
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import DataReceived, Event, RemoteSettingsChanged, ResponseReceived, StreamEnded, StreamReset, WindowUpdated
+from h2.exceptions import H2Error
+from h2.settings import SettingCodes, Settings
+
+from sse_check.transport import Clock, End, Sink, Trace
+from sse_check.transport.http1 import one_line
+from sse_check.transport.http2_exchange import Exchange
+
+# What Chrome grants: no stream is held back for want of room that would not be in a browser.
+_STREAM_WINDOW: Final = 6 * 1024 * 1024
+_CONNECTION_WINDOW: Final = 15 * 1024 * 1024
+_DEFAULT_WINDOW: Final = 65_535  # RFC 9113, section 6.9.2
+_MAX_FRAME: Final = 16_384  # RFC 9113, section 6.5.2: SETTINGS_MAX_FRAME_SIZE, left as it is
+_MAX_HEADER_BYTES: Final = 64 * 1024  # as over HTTP/1.1
+_FRAME_HEAD: Final = 9
+_GOAWAY: Final = 0x7
+# A peer that asks for answers (PING, SETTINGS) and reads none of them is left.
+_MAX_UNREAD: Final = 1024 * 1024
+
+
+class _Broken(Exception):
+    """The server does not speak HTTP/2 as it must; the message says how."""
+
+
+class Connection(asyncio.Protocol):
+    """Speaks HTTP/2 where TLS has agreed on it, and spreads what arrives over the exchanges.
+
+    `ready` is None once the server's SETTINGS are here, else why they never came. `leaving`: no further request is taken.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        loop = asyncio.get_running_loop()
+        self._clock = clock
+        self._h2 = _client()
+        self._transport: asyncio.Transport
+        self._unframed = bytearray()
+        self._waiting: deque[Exchange] = deque()
+        self._open: dict[int, Exchange] = {}
+        self._read_ns = 0
+        self._touched: dict[Exchange, None] = {}  # of the read under way, in their order
+        self._farewell: str | None = None  # the code of the server's GOAWAY
+        self._paused = False
+        self.made_ns = 0
+        self.alpn: str | None = None
+        self.max_streams: int | None = None
+        self.leaving = False
+        self.ready: asyncio.Future[End | None] = loop.create_future()
+        self.lost: asyncio.Future[None] = loop.create_future()
+
+    # --- asyncio's side -------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.made_ns = self._clock()
+        self._transport = cast(asyncio.Transport, transport)
+        self.alpn = transport.get_extra_info("ssl_object").selected_alpn_protocol()
+        if self.alpn == "h2":
+            self._h2.initiate_connection()
+            self._h2.increment_flow_control_window(_CONNECTION_WINDOW - _DEFAULT_WINDOW)
+            self._flush()
+        else:
+            self.leaving = True
+
+    def data_received(self, data: bytes) -> None:
+        if self.alpn != "h2" or self._transport.is_closing():
+            return
+        self._read_ns = self._clock()
+        broken: str | None = None
+        try:
+            for frame in self._frames(data):
+                self._frame(frame)
+        except _Broken as error:
+            broken = str(error)
+        touched, self._touched = self._touched, {}
+        for exchange in touched:
+            if not exchange.end.done() and (end := exchange.hand_over(self._read_ns)) is not None:
+                self._finish(exchange, end)
+        if broken is None and self._transport.get_write_buffer_size() > _MAX_UNREAD:
+            broken = "the server asks for answers and reads none of them"
+        if broken is not None:
+            self._give_up(broken)
+        self._move_on()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        reset = isinstance(exc, ConnectionResetError)
+        self._lose(what="reset" if reset else "closed", at_ns=self._clock(), reset=reset)
+        if not self.lost.done():
+            self.lost.set_result(None)
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._send_bodies()
+        self._flush()
+
+    # --- the exchanges' side --------------------------------------------------------------------------------------
+
+    async def exchange(self, fields: list[tuple[str, str]], body: bytes | None, sink: Sink, trace: Trace) -> End | None:
+        """Send a request as soon as the server has a place for one more stream, and feed what comes back to the sink.
+
+        It counts as sent at once: the wait for a place is the page's wait as well. None: it was not sent, and may be
+        sent on another connection. Cancelling it resets the stream, which gives its place to the next.
+        """
+        done: asyncio.Future[End | None] = asyncio.get_running_loop().create_future()
+        exchange = Exchange(fields=fields, unsent=memoryview(body or b""), sink=sink, trace=trace, end=done)
+        trace.sent_ns, trace.max_streams = self._clock(), self.max_streams
+        self._waiting.append(exchange)
+        try:
+            self._move_on()
+            return await done
+        finally:
+            self._finish(exchange, None)
+            self._move_on()
+
+    async def close(self, patience: float) -> None:
+        """Say good-bye, wait so many seconds for the connection's end, then end it without."""
+        self.leaving = True
+        if not self._transport.is_closing():
+            if self.alpn == "h2":
+                self._attempt(self._h2.close_connection)
+                self._flush()
+            self._transport.close()
+        await asyncio.wait({self.lost}, timeout=patience)
+        self._transport.abort()
+        await asyncio.wait({self.lost})
+
+    # --- what arrives ---------------------------------------------------------------------------------------------
+
+    def _frames(self, data: bytes) -> Iterator[bytes]:
+        """The frames that are whole. Raises _Broken at the head of one that is longer than allowed."""
+        self._unframed += data
+        while len(self._unframed) >= _FRAME_HEAD:
+            length = int.from_bytes(self._unframed[:3], "big")
+            if length > _MAX_FRAME:
+                raise _Broken(f"a frame of {length:,} bytes, where {_MAX_FRAME:,} are allowed")
+            if len(self._unframed) < _FRAME_HEAD + length:
+                return
+            frame = bytes(self._unframed[: _FRAME_HEAD + length])
+            del self._unframed[: _FRAME_HEAD + length]
+            yield frame
+
+    def _frame(self, frame: bytes) -> None:
+        if frame[3] == _GOAWAY:
+            self._goaway(frame[_FRAME_HEAD:])
+            return
+        try:
+            events = self._h2.receive_data(frame)
+        except Exception as error:  # noqa: BLE001  # whatever h2 and hpack make of a peer's bytes, it is the peer's fault
+            raise _Broken(one_line(error)) from None
+        for event in events:
+            self._event(event)
+
+    def _event(self, event: Event) -> None:
+        match event:
+            case RemoteSettingsChanged():
+                self._settings(event)
+            case WindowUpdated():
+                self._send_bodies()
+            case DataReceived():
+                self._data(event)
+            case ResponseReceived() if exchange := self._touch(event.stream_id):
+                end = exchange.head(self._read_ns, event.headers or ())
+                # h2 ends the whole connection over a wrong Content-Length; to a browser it is that one stream's fault.
+                self._h2.streams[exchange.stream_id or 0]._expected_content_length = None
+                if end is not None:
+                    self._finish(exchange, end)
+            case StreamEnded() if exchange := self._touch(event.stream_id):
+                exchange.complete = True
+            case StreamReset() if exchange := self._touch(event.stream_id):
+                exchange.reset = _name_of(int(event.error_code or 0))
+
+    def _touch(self, stream_id: int | None) -> Exchange | None:
+        exchange = self._open.get(stream_id or 0)
+        if exchange is not None:
+            self._touched[exchange] = None
+        return exchange
+
+    def _data(self, event: DataReceived) -> None:
+        size = event.flow_controlled_length or 0
+        # Also where nobody wants the stream any more: the connection's window is everybody's.
+        self._attempt(lambda: self._h2.acknowledge_received_data(size, event.stream_id or 0))
+        exchange = self._touch(event.stream_id)
+        if exchange is not None:
+            exchange.pieces.append(event.data or b"")
+            exchange.wire_bytes += _FRAME_HEAD + size
+
+    def _settings(self, event: RemoteSettingsChanged) -> None:
+        limit = event.changed_settings.get(SettingCodes.MAX_CONCURRENT_STREAMS)
+        if limit is not None:
+            self.max_streams = limit.new_value
+            for exchange in (*self._open.values(), *self._waiting):
+                exchange.trace.max_streams = limit.new_value
+        self._send_bodies()  # the streams' windows may have grown
+        if not self.ready.done():
+            self.ready.set_result(None)
+
+    def _goaway(self, payload: bytes) -> None:
+        """No request from now on; of those that were sent, the ones after the last that the server names are lost (section 6.8)."""
+        if len(payload) < 8:
+            raise _Broken("a GOAWAY frame that is too short")
+        last = int.from_bytes(payload[:4], "big") & 0x7FFF_FFFF
+        self.leaving = True
+        self._farewell = _name_of(int.from_bytes(payload[4:8], "big"))
+        for stream_id in [number for number in self._open if number > last]:
+            if exchange := self._touch(stream_id):
+                exchange.reset = f"GOAWAY {self._farewell}, and this stream is not among those that it still serves"
+
+    # --- what is sent ---------------------------------------------------------------------------------------------
+
+    def _move_on(self) -> None:
+        """Open the streams that there is a place for, or send them elsewhere, and write what there is to write."""
+        while self._waiting and not self.leaving and len(self._open) < (self.max_streams if self.max_streams is not None else 2**31):
+            self._begin(self._waiting.popleft())
+        while self._waiting and self.leaving:
+            exchange = self._waiting.popleft()
+            if not exchange.end.done():
+                exchange.end.set_result(None)
+        self._flush()
+
+    def _begin(self, exchange: Exchange) -> None:
+        try:
+            stream_id = self._h2.get_next_available_stream_id()
+            self._h2.send_headers(stream_id, exchange.fields, end_stream=not exchange.unsent)
+        except (H2Error, ValueError) as error:
+            self._finish(exchange, End(ended="error", at_ns=self._clock(), reason="protocol", error=one_line(error)))
+            return
+        exchange.stream_id = stream_id
+        self._open[stream_id] = exchange
+        self._send_bodies()
+
+    def _send_bodies(self) -> None:
+        """As much of the requests' bodies as the server has room for (section 6.9), and the socket."""
+        for stream_id, exchange in list(self._open.items()):
+            while exchange.unsent and not self._paused:
+                room = min(self._room(stream_id), _MAX_FRAME, len(exchange.unsent))
+                if room <= 0:
+                    break
+                piece, exchange.unsent = bytes(exchange.unsent[:room]), exchange.unsent[room:]
+                with suppress(H2Error):
+                    self._h2.send_data(stream_id, piece, end_stream=not exchange.unsent)
+                self._flush()
+
+    def _room(self, stream_id: int) -> int:
+        try:
+            return self._h2.local_flow_control_window(stream_id)
+        except H2Error:  # the stream is closed on the server's side
+            return 0
+
+    def _flush(self) -> None:
+        data = self._h2.data_to_send()
+        if data and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def _attempt(self, send: Callable[[], None]) -> None:
+        """Queue something that makes no difference where the stream or the connection is over already."""
+        with suppress(H2Error):
+            send()
+
+    # --- ends -----------------------------------------------------------------------------------------------------
+
+    def _finish(self, exchange: Exchange, end: End | None) -> None:
+        """The exchange is over, and its place is free: also on the server's side, which is told where it does not know."""
+        if not exchange.end.done():
+            exchange.end.set_result(end)
+        with suppress(ValueError):
+            self._waiting.remove(exchange)
+        stream_id = exchange.stream_id
+        if stream_id is None or self._open.pop(stream_id, None) is None:
+            return
+        stream = self._h2.streams.get(stream_id)
+        if stream is not None and not stream.closed:
+            self._attempt(lambda: self._h2.reset_stream(stream_id, ErrorCodes.CANCEL))
+
+    def _give_up(self, error: str) -> None:
+        """The server broke the protocol: that ends every exchange, and the connection."""
+        end = End(ended="error", at_ns=self._read_ns, reason="protocol", error=error)
+        self.leaving = True
+        for exchange in list(self._open.values()):
+            self._finish(exchange, end)
+        if not self.ready.done():
+            self.ready.set_result(end)
+        self._flush()
+        self._transport.close()
+
+    def _lose(self, *, what: str, at_ns: int, reset: bool) -> None:
+        """The connection is gone, and with it all that was under way."""
+        said = f" (GOAWAY {self._farewell})" if self._farewell else ""
+        unanswered = End(
+            ended="reset" if reset else "error",
+            at_ns=at_ns,
+            reason="no-response",
+            error=f"the connection was {what} before any answer{said}",
+        )
+        broken_off = reset or self._farewell not in (None, ErrorCodes.NO_ERROR.name)
+        answered = End(
+            ended="reset" if broken_off else "truncated",
+            at_ns=at_ns,
+            error=f"the connection was {what}{'' if reset else ' before the response was complete'}{said}",
+        )
+        self.leaving = True
+        for exchange in list(self._open.values()):
+            self._finish(exchange, answered if exchange.answered else unanswered)
+        if not self.ready.done():
+            self.ready.set_result(unanswered)
+        self._move_on()
+
+
+def _client() -> H2Connection:
+    """h2's side of a connection, with the settings of a browser that takes no pushed responses."""
+    h2 = H2Connection(H2Configuration(client_side=True, header_encoding=None))
+    h2.local_settings = Settings(
+        client=True,
+        initial_values={
+            SettingCodes.ENABLE_PUSH: 0,
+            SettingCodes.INITIAL_WINDOW_SIZE: _STREAM_WINDOW,
+            SettingCodes.MAX_HEADER_LIST_SIZE: _MAX_HEADER_BYTES,
+        },
+    )
+    h2.decoder.max_header_list_size = _MAX_HEADER_BYTES
+    return h2
+
+
+def _name_of(code: int) -> str:
+    """What RFC 9113, section 7, calls an error code."""
+    try:
+        return ErrorCodes(code).name
+    except ValueError:
+        return f"0x{code:x}"
