@@ -1,6 +1,7 @@
 """Which instance of the application shows a fault, where only some of them do: said where the fault was found."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -9,7 +10,7 @@ from sse_check.escape import quoted
 from sse_check.instances import instance_of, told_apart
 from sse_check.metrics import StreamMetrics
 
-_MOST: int = 5  # instances that are named
+_MOST: Final = 5  # instances that are named
 
 
 def with_instances(findings: Sequence[Finding], metrics: Sequence[StreamMetrics]) -> tuple[Finding, ...]:

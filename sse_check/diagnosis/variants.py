@@ -1,6 +1,6 @@
 """The same stream over two protocols, or two versions of IP: what one shows and the other does not, said where it was found."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -19,36 +19,43 @@ _CLEARLY: Final = 2.0
 
 def with_variants(findings: Sequence[Finding], metrics: Sequence[StreamMetrics], scenario: Scenario) -> tuple[Finding, ...]:
     """The findings, with what the other variants of their probes showed; where they showed the same, nothing is added."""
-    return tuple(_compared(finding, findings, metrics, scenario) for finding in findings)
+    if len({(p.protocol, p.ip) for p in scenario.probes}) < 2:
+        return tuple(findings)
+    probes = {probe.name: probe for probe in scenario.probes}
+    streams: dict[str, list[StreamMetrics]] = {}
+    for m in metrics:
+        streams.setdefault(m.stream.probe, []).append(m)
+    errors: dict[str, list[Finding]] = {}
+    for finding in findings:
+        if finding.severity == "error":
+            errors.setdefault(finding.probe, []).append(finding)
+    result = []
+    for finding in findings:
+        said = []
+        if finding.severity == "error" and (probe := probes.get(finding.probe)) is not None:
+            for twin in variants_of(scenario, probe):
+                said += _compared(finding, probe, twin, errors, streams)
+        result.append(msgspec.structs.replace(finding, message=" ".join([finding.message, *said])))
+    return tuple(result)
 
 
-def _compared(finding: Finding, findings: Sequence[Finding], metrics: Sequence[StreamMetrics], scenario: Scenario) -> Finding:
-    probe = next((p for p in scenario.probes if p.name == finding.probe), None)
-    if probe is None or finding.severity != "error":
-        return finding
+def _compared(
+    finding: Finding, probe: Probe, twin: Probe, errors: Mapping[str, Sequence[Finding]], streams: Mapping[str, Sequence[StreamMetrics]]
+) -> list[str]:
+    """What a twin showed where a probe had this finding, in sentences."""
+    how, theirs = _difference(probe, twin), streams.get(twin.name, ())
+    # A stream that was not watched to its end proves the absence of nothing.
+    if how is None or not theirs or any(m.stream.reason in ("interrupted", "budget") for m in theirs):
+        return []
+    codes = list(dict.fromkeys(f.code for f in errors.get(twin.name, ())))
     said = []
-    for twin in variants_of(scenario, probe):
-        how = _difference(probe, twin)
-        streams = _of(twin, metrics)
-        # A stream that was not watched to its end proves the absence of nothing.
-        if how is None or not streams or any(m.stream.reason in ("interrupted", "budget") for m in streams):
-            continue
-        codes = list(dict.fromkeys(f.code for f in findings if f.probe == twin.name and f.severity == "error"))
-        if not codes:
-            said.append(f"{how} the same stream shows no such fault.")
-        elif finding.code not in codes:
-            said.append(f"{how} the same stream shows another fault ({', '.join(codes)}).")
-        if finding is _first_error(findings, probe):
-            said += _waiting_for_each_other(probe, twin, metrics)
-    return msgspec.structs.replace(finding, message=" ".join([finding.message, *said]))
-
-
-def _of(probe: Probe, metrics: Sequence[StreamMetrics]) -> list[StreamMetrics]:
-    return [m for m in metrics if m.stream.probe == probe.name]
-
-
-def _first_error(findings: Sequence[Finding], probe: Probe) -> Finding | None:
-    return next((f for f in findings if f.probe == probe.name and f.severity == "error"), None)
+    if not codes:
+        said.append(f"{how} the same stream shows no such fault.")
+    elif finding.code not in codes:
+        said.append(f"{how} the same stream shows another fault ({', '.join(codes)}).")
+    if finding is errors[probe.name][0]:
+        said += _waiting_for_each_other(probe, twin, streams.get(probe.name, ()), theirs)
+    return said
 
 
 def _difference(probe: Probe, twin: Probe) -> str | None:
@@ -57,11 +64,11 @@ def _difference(probe: Probe, twin: Probe) -> str | None:
     return _CALLED.get(differing[0]) if len(differing) == 1 else None
 
 
-def _waiting_for_each_other(probe: Probe, twin: Probe, metrics: Sequence[StreamMetrics]) -> list[str]:
+def _waiting_for_each_other(probe: Probe, twin: Probe, mine: Sequence[StreamMetrics], theirs: Sequence[StreamMetrics]) -> list[str]:
     """Head-of-line blocking: streams on one HTTP/2 connection that are later than the same on connections of their own."""
     if (probe.protocol, twin.protocol) != ("h2", "http/1.1") or probe.stream_count < 2:
         return []
-    shared, apart = _latest(_of(probe, metrics)), _latest(_of(twin, metrics))
+    shared, apart = _latest(mine), _latest(theirs)
     if shared is None or apart is None or shared < apart * _CLEARLY or shared - apart < HELD_S:
         return []
     return [
