@@ -16,6 +16,7 @@ from sse_check.errors import UsageError
 from sse_check.scenario import (
     DEFAULT_CONCURRENT_STREAMS,
     Criteria,
+    LimitSearch,
     Mistake,
     Probe,
     Scenario,
@@ -33,6 +34,7 @@ from sse_check.units import parse_duration, parse_percent
 
 FAIL_ON: Final = ("not-viable", "inconclusive", "never")
 
+_BUDGET_S: Final = 600.0  # of the check of one URL, without its search for limits
 _MAX_BODY_BYTES: Final = 10 * 1024 * 1024
 
 
@@ -75,6 +77,9 @@ def parser() -> argparse.ArgumentParser:
     version = probe.add_mutually_exclusive_group()
     version.add_argument("-4", "--ipv4", action="store_const", const="v4", default="any", dest="ip", help="over IPv4 only")
     version.add_argument("-6", "--ipv6", action="store_const", const="v6", dest="ip", help="over IPv6 only")
+    probe.add_argument(
+        "--limits", metavar="150s", type=_type(parse_duration), help="look for the limits of the way for so long (docs/limits.md)"
+    )
     _add_resolve(probe)
     probe.add_argument("--cacert", metavar="FILE", help="a PEM file of further certificate authorities")
     probe.add_argument("--cert", metavar="FILE", help="the client's certificate, a PEM file; with --key, or its key in it")
@@ -272,6 +277,7 @@ def probe_scenario(args: argparse.Namespace) -> Scenario:
         body=body,
         streams=args.streams or DEFAULT_CONCURRENT_STREAMS,
         way={"protocol": args.protocol, "ip": args.ip},
+        limits=None if args.limits is None else LimitSearch(until=args.limits),
         target=Target(resolve=resolve_table(args.resolve), tls=Tls(ca=args.cacert, cert=args.cert, key=args.key)),
     )
 
@@ -287,10 +293,11 @@ def url_scenario(
     streams: int = DEFAULT_CONCURRENT_STREAMS,
     way: Mapping[str, Any] | None = None,
     target: Target | None = None,
+    limits: LimitSearch | None = None,
 ) -> Scenario:
     """A scenario for one URL: one stream alone and, if more are wanted, so many at once. Raises UsageError for a bad URL.
 
-    `way` are further fields of its probes, `target` what holds for every request.
+    `way` are further fields of its probes, `target` what holds for every request, `limits` a search that begins after them.
     """
     try:
         check_url(url)
@@ -301,12 +308,14 @@ def url_scenario(
     if alone.protocol == "h2" and url.startswith("http:"):
         raise UsageError("--http2: browsers speak HTTP/2 over TLS only. Ask an https:// URL.")
     together = msgspec.structs.replace(alone, name=f"{streams} at once", streams=streams)
+    alone = msgspec.structs.replace(alone, limits=limits)
     return Scenario(
         version=1,
         name=urlsplit(url).hostname or "sse-check",
         target=target or Target(),
         criteria=criteria or Criteria(),
         probes=(alone, together) if streams > 1 else (alone,),
+        budget=_BUDGET_S + (limits.until if limits else 0.0),
     )
 
 

@@ -27,6 +27,7 @@ _SIZES: Final = (256, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
 SIZE_EVERY_S: Final = 0.5
 SIZE_BEATS: Final = 8
 _REFINED: Final = 8
+_LARGE_BEATS: Final = 20  # of the largest, in the whole search: no more than a megabyte
 
 _PARAMETER: Final = re.compile(r"(every|size)=([0-9]{1,7}(?:\.[0-9]{1,3})?)")
 _MAX_SIZE: Final = 1024 * 1024
@@ -39,15 +40,16 @@ def arms(until: float) -> tuple[Arm, ...]:
         Arm(kind="first-byte"),
         Arm(kind="silent"),
         *(Arm(kind="heartbeat", every=every, size=len(HEARTBEAT)) for every in fitting[-_MOST_INTERVALS:]),
+        # Where a buffer holds the short ones together with the head, this one tells that the server heard.
+        Arm(kind="heartbeat", every=max(min(1.0, until / 4), round(until / _LARGE_BEATS, 3)), size=_SIZES[-1]),
         Arm(kind="steady", every=min(STEADY_EVERY_S, until / 8)),
     )
 
 
 def sizes_between(swallowed: int, passed: int | None) -> tuple[Arm, ...]:
     """The arms that find the smallest heartbeat that gets through, larger than `swallowed` bytes and up to `passed`, if one did."""
-    if passed is None:
-        sizes = [size for size in _SIZES if size > swallowed]
-    else:
+    sizes = [size for size in _SIZES if swallowed < size and (passed is None or size < passed)]
+    if not sizes and passed is not None:
         step = max(1, (passed - swallowed) // _REFINED)
         sizes = list(range(swallowed + step, passed, step))
     return tuple(Arm(kind="heartbeat", every=SIZE_EVERY_S, size=size) for size in sizes)

@@ -157,6 +157,11 @@ def test_a_connection_that_is_closed_late_is_dated_by_what_no_longer_came():
     late = arm("steady", 7.0, cut=True, rhythm=0.5, comments=[0.05, *(n * 0.5 for n in range(1, 13))])
     found = search(late, arm("silent", 6.0, cut=True))
     assert found.total.seconds == pytest.approx(6.1, abs=0.3)
+    # One with a heartbeat, closed as long after its last as the limit on silence is: it was not silent, it was cut.
+    beaten = arm("heartbeat", 7.0, cut=True, rhythm=1.0, size=13, comments=[0.05, *range(1, 6)])
+    found = search(late, beaten, arm("silent", 2.0, cut=True))
+    assert (found.idle.seconds, found.undecided) == (pytest.approx(1.95), None)
+    assert found.total.seconds == pytest.approx(6.1, abs=0.3)
 
 
 def test_a_gateways_timeout_before_the_head_is_the_limit_on_the_first_byte():
@@ -236,6 +241,7 @@ def test_how_small_a_heartbeat_may_be_is_asked_until_it_is_known():
     assert open_sizes([search(beats(13, through=False))]) == {"wallet": (13, None)}
     assert [a.size for a in sizes_between(13, None)] == [256, 1024, 2048, 4096, 8192, 16384, 32768, 65536]
     assert open_sizes([search(beats(2048, through=False), beats(4096, through=True))]) == {"wallet": (2048, 4096)}
+    assert [a.size for a in sizes_between(13, 65536)] == [256, 1024, 2048, 4096, 8192, 16384, 32768]
     assert [a.size for a in sizes_between(2048, 4096)] == [2304, 2560, 2816, 3072, 3328, 3584, 3840]
 
 
@@ -354,7 +360,8 @@ def test_every_arm_says_what_it_wants_and_fits_into_the_search(until):
     assert [understood(told(a)) for a in wanted] == list(wanted)
     assert {a.kind for a in wanted} >= {"first-byte", "silent", "steady"}
     assert all(a.every <= until / 2 for a in wanted)
-    assert len(wanted) <= 8
+    assert sum(until / a.every * a.size for a in wanted if a.every) < 2 * 1024 * 1024
+    assert len(wanted) <= 9
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,11 @@ def _terminal_missing(m: StreamMetrics) -> bool:
     return m.probe.until.terminal is not None and m.stream.planned_end is None
 
 
+def _how(m: StreamMetrics) -> str:
+    """How a stream that broke off was ended: properly, by closing, or by a reset (over HTTP/2 with its error code)."""
+    return "the response was ended properly" if m.stream.ended == "eof" else m.stream.error or m.stream.ended
+
+
 def idle_timeout(v: View) -> Sign | None:
     """The connection is cut while the stream is silent."""
     m = v.m
@@ -62,6 +67,7 @@ def idle_timeout(v: View) -> Sign | None:
             "age": round(m.ended, 3),
             "longest_pause_before": round(m.pause, 3),
             "events": m.total,
+            "how": _how(m),
         },
         confidence="certain" if agree else "likely",
     )
@@ -84,7 +90,13 @@ def duration_limit(v: View) -> Sign | None:
             f"The connection was cut {format_duration(m.ended)} after the request while events flowed, and {len(again)} times more at the "
             "same age: something limits how long a response may take."
         ),
-        evidence={"max_duration": round(m.ended, 3), "earliest": round(min(ages), 3), "latest": round(max(ages), 3), "events": m.total},
+        evidence={
+            "max_duration": round(m.ended, 3),
+            "earliest": round(min(ages), 3),
+            "latest": round(max(ages), 3),
+            "events": m.total,
+            "how": _how(m),
+        },
         confidence="likely",  # a program that fails at the same event each time looks the same
     )
 
@@ -93,7 +105,7 @@ def truncated(v: View) -> Sign | None:
     """The connection breaks in mid-stream, or the response ends before the event that the scenario names as its last."""
     m = v.m
     stream = m.stream
-    figures: Figures = {"age": round(m.ended, 3), "silence": round(m.silence, 3), "events": m.total}
+    figures: Figures = {"age": round(m.ended, 3), "silence": round(m.silence, 3), "events": m.total, "how": _how(m)}
     if stream.ended in ("truncated", "reset") and stream.head is not None:
         how = "reset" if stream.ended == "reset" else "closed before the response was complete"
         return Sign(

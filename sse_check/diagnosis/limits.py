@@ -77,7 +77,11 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 
 class _Arm(Struct, frozen=True, kw_only=True):
-    """One stream of the search. `silence` is how long nothing had come at its end, `age` how old it was."""
+    """One stream of the search. `silence` is how long nothing had come at its end, `age` how old it was.
+
+    `stopped`: what was due no longer came, and the connection was closed only later; then it was cut, by a hop behind,
+    between its last sign of life and what was due next, at `late` at the latest, and `age` is in the middle.
+    """
 
     role: Role
     every: float
@@ -87,6 +91,12 @@ class _Arm(Struct, frozen=True, kw_only=True):
     silence: float
     longest: float
     beats: int
+    stopped: bool = False
+
+    @property
+    def late(self) -> float:
+        """When it was cut, at the latest."""
+        return self.age + (self.every / 2 if self.stopped else 0.0)
 
 
 def find_limits(metrics: Sequence[StreamMetrics], asked: Sequence[StreamMetrics] = ()) -> tuple[Limits, ...]:
@@ -161,10 +171,8 @@ def _arm(m: StreamMetrics, *, hears: bool) -> _Arm | None:
     elif role == "first-byte":
         return None  # it was told to send nothing, and somebody on the way sent the head
     cut = broke_off(m) or (obeyed and stream.ended == "eof")
-    age = m.ended
-    if cut and obeyed and asked.every and age - alive[-1] > asked.every + LATE_S:
-        # What was due did not come: a hop behind had ended the stream before, and only the closing took its time.
-        age = alive[-1] + asked.every / 2
+    stopped = cut and obeyed and asked.every > 0 and m.ended - alive[-1] > asked.every + LATE_S
+    age = alive[-1] + asked.every / 2 if stopped else m.ended
     return _Arm(
         role=role,
         every=asked.every,
@@ -174,6 +182,7 @@ def _arm(m: StreamMetrics, *, hears: bool) -> _Arm | None:
         silence=age - alive[-1],
         longest=max(gaps, default=0.0),
         beats=len(set(stream.reads.at_ns)),
+        stopped=stopped,
     )
 
 
@@ -224,27 +233,31 @@ def _total(arms: Sequence[_Arm]) -> tuple[Bound, str | None]:
             f"a stream with data was cut after {age:.1f} s, but one with a heartbeat lived for {outlived.age:.1f} s: it was not for its age"
         )
         return _bound([], outlived.age), why
-    return _bound([*ages, *(arm.age for arm in arms if arm.role != "steady" and arm.cut and same(arm.age, age))], age), None
+    return _bound(
+        [*ages, *(arm.age for arm in arms if arm.role != "steady" and arm.cut and not arm.stopped and same(arm.age, age))], age
+    ), None
 
 
 def _for_its_age(arm: _Arm, total: Bound) -> bool:
     """Whether a stream was cut by the limit on age, at once or with the next that it sent."""
     if total.seconds is None or not arm.cut:
         return False
-    return arm.age >= total.seconds or same(arm.age, total.seconds)
+    return arm.late >= total.seconds or same(arm.late, total.seconds)
 
 
 def _idle(arms: Sequence[_Arm], total: Bound, heartbeat: Heartbeat, lived: float) -> tuple[Bound, str | None, float | None]:
     """The limit on silence: after which silent streams are cut, while those with data live on, or did for `lived` seconds."""
     waiting = [arm for arm in arms if arm.role in ("silent", "heartbeat")]
-    cut = [arm for arm in waiting if arm.cut and not _for_its_age(arm, total)]
+    cut = [arm for arm in waiting if arm.cut and not arm.stopped and not _for_its_age(arm, total)]
     silences = [arm.silence for arm in cut]
     # A silence that only the client saw, as something swallowed the heartbeats, was none for whoever swallowed them.
     survived = max(
         (
             max(arm.longest, arm.silence)
             for arm in waiting
-            if arm not in cut and (arm.role == "silent" or heartbeat.swallowed is None or arm.size > heartbeat.swallowed)
+            if arm not in cut
+            and not arm.stopped
+            and (arm.role == "silent" or heartbeat.swallowed is None or arm.size > heartbeat.swallowed)
         ),
         default=0.0,
     )

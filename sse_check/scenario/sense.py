@@ -84,7 +84,9 @@ def _check_way(scenario: Scenario, probe: Probe, at: str, wrong_at: Callable[[st
         wrong_at(f"{at}.resume", f"nobody resumes a {probe.method}: EventSource reconnects with GET.", "Leave resume out.")
     if probe.resume is not None and probe.until.events is not None and probe.until.events <= probe.resume.after:
         wrong_at(f"{at}.resume.after", "the stream is over by then.", f"Cut it before its {probe.until.events} events have come.")
-    if probe.limits is not None:
+    if probe.limits is not None and probe.preset in ("mcp", "mcp-sse"):
+        wrong_at(f"{at}.limits", "a search for limits has no conversation.", "Give it a probe of its own, without the preset.")
+    elif probe.limits is not None:
         _check_limits(scenario, probe.limits, f"{at}.limits", wrong_at)
 
 
