@@ -275,7 +275,8 @@ def _failed(error: Exception, trace: Trace, at_ns: int) -> End:
     elif isinstance(error, ClientSSLError | ssl.SSLError):
         reason = "tls"
     elif isinstance(error, ClientConnectorError):
-        reason = "dns" if isinstance(error.os_error, socket.gaierror) else "tcp"
+        # What the system said; aiohttp's own words tell of TLS even where there is none.
+        reason, error = ("dns" if isinstance(error.os_error, socket.gaierror) else "tcp"), error.os_error
     elif isinstance(error, ServerDisconnectedError | ConnectionError) or (isinstance(error, OSError) and trace.connected_ns is not None):
         reset = isinstance(error, ConnectionResetError)
         text = "the connection was " + ("reset" if reset else "closed") + " before any answer"
