@@ -300,6 +300,10 @@ def _allowed_hosts(scenario: Scenario, patterns: tuple[str, ...]) -> tuple[str, 
     urls = [scenario.url_of(probe) for probe in scenario.probes]
     urls += [scenario.fallback_url(option) for fallback in scenario.fallbacks if (option := fallback.websocket or fallback.batch)]
     urls += [probe.compare.direct for probe in scenario.probes if probe.compare]
+    if scenario.target.url is not None and (
+        scenario.target.health or any(probe.limits and probe.limits.paths for probe in scenario.probes)
+    ):
+        urls.append(scenario.target.url)
     # The scenario's services are reached in a network of the run's own, and need no pattern.
     urls = [url for url in urls if urlsplit(url).hostname not in scenario.services]
     if not patterns:
@@ -307,4 +311,10 @@ def _allowed_hosts(scenario: Scenario, patterns: tuple[str, ...]) -> tuple[str, 
     for url in urls:
         if not host_allowed(url, patterns):
             raise UsageError(f'allow-hosts: the scenario asks "{urlsplit(url).hostname}", which no pattern allows. Add a line for it.')
+    for host, addresses in scenario.target.resolve.items():
+        # A name that is allowed must not lead elsewhere: the target's headers go with it.
+        for address in (part.strip() for part in addresses.split(",")):
+            port = host.partition(":")[2] or "443"
+            if not host_allowed(f"https://[{address}]:{port}" if ":" in address else f"https://{address}:{port}", patterns):
+                raise UsageError(f'allow-hosts: target.resolve leads "{host}" to {address}, which no pattern allows. Add a line for it.')
     return (*patterns, *scenario.services)

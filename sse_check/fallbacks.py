@@ -232,7 +232,15 @@ async def _answer(attempt: _Attempt, socket: aiohttp.ClientWebSocketResponse, op
     else:
         if option.send is not None:
             await _sending(socket.send_str(option.send))
-        if not await _came(socket, wanted, attempt.deadline):
+        try:
+            came = await _came(socket, wanted, attempt.deadline)
+        except _ClosedError as closed:
+            if not last:
+                raise
+            said = quoted(attempt.redactor.text(last[0]), _SHOWN)
+            wrong = f"upgraded, and answered {said}, which does not hold {quoted(option.expect or '', _SHOWN)}; then closed: {closed}"
+            raise _FailedError(wrong) from None
+        if not came:
             # Without its secrets first: what is cut is not recognised any more.
             other = f"; the last message was {quoted(attempt.redactor.text(last[0]), _SHOWN)}" if last else ""
             what = "no message came" if option.expect is None else f"no message with {quoted(option.expect, _SHOWN)} came"

@@ -211,6 +211,7 @@ def _undeclared(scenario: Scenario) -> list[str]:
     headers += [pair for service in scenario.services.values() for pair in service.env.items()]
     urls = [scenario.target.url or "", *(scenario.url_of(probe) for probe in scenario.probes)]
     urls += [probe.compare.direct for probe in scenario.probes if probe.compare]
+    urls += [path for probe in scenario.probes if probe.limits for path in probe.limits.paths.values()]
     urls += [scenario.fallback_url(option) for option in options]
     urls += [value for service in scenario.services.values() for value in service.env.values() if "://" in value]
     return implied_secrets(headers, urls)

@@ -12,7 +12,7 @@ from sse_check.arms import SIZE_BEATS, SIZE_EVERY_S, told
 from sse_check.probe import StreamPlan, own_headers
 from sse_check.recording import Arm, Factor, Phase
 from sse_check.scenario import Probe, Scenario, Until, join_url, planned_until, stream_timeout
-from sse_check.transport import Request
+from sse_check.transport import Request, resuming
 from sse_check.transport.tls import Certificates
 
 HEALTH: Final = "health"  # how the health check is called among the probes
@@ -58,7 +58,7 @@ class Planner:
             kept = tuple((name, value) for name, value in request.headers if name.lower() != "accept-encoding")
             request = replace(request, headers=(*kept, ("Accept-Encoding", "identity")))
         elif factor == "resume":
-            request = replace(request, headers=(*request.headers, ("Last-Event-ID", last_event_id)))
+            request = resuming(request, last_event_id)
         elif factor == "direct" and probe.compare is not None:
             request = self._direct(request, probe.compare.direct)
         return [[replace(original, request=request, factor=factor, stream=number)] for number in range(1, times + 1)]

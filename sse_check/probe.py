@@ -30,6 +30,7 @@ _MAX_BODY_BYTES: Final = 1024 * 1024 * 1024
 _MAX_ERROR_BODY: Final = 16 * 1024  # of a response that is no stream: enough to say what it was
 _BODY_START: Final = 300  # characters of such a body that are kept
 _MAX_TEXT: Final = 256  # characters of an event's type or id that are kept
+_MAX_LAST_ID: Final = 8192  # of the last id, which a reconnect sends whole: servers take headers of about that size
 _MAX_JSON: Final = 4 * 1024 * 1024  # characters of an event that may be the last: a tool's answer may be long, and nothing follows it
 
 
@@ -132,6 +133,7 @@ class LiveStream:
         done = False
         for event in parser.feed(data):
             if self._event(at_ns, event.type, event.data, event.last_event_id):
+                parser.last_event_id = event.last_event_id  # what the same read brought after it was not taken
                 done = True
                 break
         self.mid_event[-1] = parser.mid_event
@@ -257,7 +259,7 @@ class LiveStream:
             ),
             comments_ns=[at - zero for at in self.comments_ns],
             retry_ms=self.parser.retry,
-            last_event_id=redactor.text(self.parser.last_event_id[:_MAX_TEXT]),
+            last_event_id=redactor.text(self.parser.last_event_id[:_MAX_LAST_ID]),
             unknown_lines=self.parser.unknown_lines,
             oversized=self.parser.oversized,
             body_start=redactor.text(shown)[:_BODY_START],

@@ -14,6 +14,7 @@ from sse_check.instances import instance_of
 from sse_check.probe import Stop, StreamPlan
 from sse_check.recording import StreamRecording
 from sse_check.scenario import Instance, Until
+from sse_check.transport import resuming
 
 Open = Callable[[StreamPlan], Awaitable[StreamRecording]]
 
@@ -37,8 +38,7 @@ async def resumed(plan: StreamPlan, after: int, *, instance: Instance | None, op
     if first.planned_end != "events":
         return streams  # it ended by itself: there is nothing to resume
     wait = RECONNECTION_TIME_S if first.retry_ms is None else first.retry_ms / 1000
-    headers = (*plan.request.headers, *((("Last-Event-ID", first.last_event_id),) if first.last_event_id else ()))
-    again = replace(plan, phase="resume", request=replace(plan.request, headers=headers))
+    again = replace(plan, phase="resume", request=resuming(plan.request, first.last_event_id))
     home = instance_of(first.head, instance)
     failed, answered = 0, 0
     while failed < _NETWORK_TRIES and stop.why is None:

@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 DURATION_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h)$"
+EVENTS_PATTERN: Final = r"^[0-9]+( events?)?$"
 PERCENT_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?%?$"
 
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}

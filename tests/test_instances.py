@@ -79,6 +79,15 @@ def test_a_fault_of_all_instances_is_nobodys_own():
     assert "Only on" not in finding.message
 
 
+def test_several_runs_that_are_judged_as_one_do_not_mix_up_their_instances():
+    """
+    Stream 1 of one run was cut on B, stream 1 of the other was healthy on c: the finding blames neither.
+    """
+    plan = scenario(probe(streams=2))
+    (finding,) = [f for f in judged(*landed("B", "a"), *landed("c", "a"), of=plan).findings if f.severity == "error"]
+    assert "Only on" not in finding.message
+
+
 def test_the_targets_header_holds_for_every_probe():
     """
     Unless a probe has its own.

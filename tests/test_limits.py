@@ -5,6 +5,7 @@ import doctest
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,12 +14,14 @@ from sse_check import arms as arms_module
 from sse_check.arms import HEADER, HEARTBEAT, arms, beat, sizes_between, told, understood
 from sse_check.diagnosis import Limits, open_sizes
 from sse_check.diagnosis import platforms as platforms_module
+from sse_check.pipeline import _undeclared, check
 from sse_check.recording import Arm, StreamRecording
 from sse_check.report.markdown import summary_markdown
 from sse_check.report.result import build_result
 from sse_check.report.terminal import terminal_text
-from sse_check.scenario import Compare, LimitSearch
+from sse_check.scenario import Compare, LimitSearch, Probe, Scenario, Target
 from tests.support.process import serving, sse_check
+from tests.support.servers import SSE_HEAD, chunk, raw_server
 from tests.support.streams import answer, every, judged, probe, recording, scenario, stream
 
 UNTIL = 10.0
@@ -101,6 +104,16 @@ def test_what_is_not_reached_is_said_with_the_time_up_to_which_it_was_looked_for
     assert text.count("not reached in 10s") == 3
 
 
+def test_a_cut_shortly_before_the_end_of_a_long_search_is_no_limit_if_a_heartbeat_was_sent_after_it():
+    """
+    How exactly two cuts are at one time grows with it; that a stream which was not cut has written since does not.
+    """
+    plan = probe(limits=LimitSearch(until=150.0))
+    found = search(arm("steady", 140.0, cut=True, rhythm=0.5), arm("heartbeat", 150.0, rhythm=5.0, size=13), of=plan)
+    assert found.total.seconds is None
+    assert "it was not for its age" in (found.undecided or "")
+
+
 def test_silent_streams_alone_do_not_say_for_what_they_were_cut():
     """
     All cut after two seconds, and none of them had data: silence and age look the same, so neither is claimed.
@@ -121,6 +134,18 @@ def test_a_stream_of_the_scenario_that_lived_on_with_data_tells_too():
     outcome = judged(lived, arm("silent", 2.0, cut=True, hears=False), of=scenario(PROBE))
     assert outcome.limits[0].idle.seconds == pytest.approx(1.95)
     assert outcome.findings[0].confidence == "likely"
+
+
+@pytest.mark.parametrize(("path", "tells"), [("/events?more", True), ("/other", False)])
+def test_a_stream_of_another_probe_tells_if_it_is_of_the_same_path(path, tells):
+    """
+    A proxy has limits for each path: what lives on one may be cut for its age on the other.
+    """
+    other = stream(every(0.5, 12), probe="other", url=f"https://app.example.test{path}")
+    plan = scenario(PROBE, probe("other", path=path))
+    (found,) = judged(OK_STREAM, other, arm("silent", 2.0, cut=True, hears=False), of=plan).limits
+    assert (found.idle.seconds is not None) == tells
+    assert (found.either is None) == tells
 
 
 @pytest.mark.parametrize(
@@ -184,6 +209,14 @@ def test_an_answer_that_is_no_stream_counts_for_nothing():
     assert found.idle.seconds == pytest.approx(1.95)
 
 
+def test_a_refusal_at_once_is_no_limit_on_the_first_byte():
+    """
+    A server that is overrun answers 503 before anybody has waited.
+    """
+    found = search(first_byte(0.1, status=503), *whole(None, None))
+    assert (found.first_byte.seconds, found.first_byte.survived, found.unanswered) == (None, 0.0, 1)
+
+
 def test_a_server_that_ends_its_streams_itself_has_no_limit():
     """
     One that does not know the search sends what it always does: its proper end is no cut, and nothing is learnt beyond it.
@@ -192,6 +225,23 @@ def test_a_server_that_ends_its_streams_itself_has_no_limit():
     found = search(*own)
     assert (found.idle.seconds, found.total.seconds, found.undecided) == (None, None, None)
     assert found.total.survived == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(
+    ("until", "types", "age"),
+    [
+        ({"event": "complete"}, ["message"] * 5 + ["complete"], None),
+        ({"data": "[DONE]"}, ["message"] * 6, None),
+        ({"event": "complete"}, ["message"] * 6, 3.0),
+    ],
+    ids=["its last event came", "its last event is not recorded", "its last event is missing"],
+)
+def test_a_stream_that_ends_with_the_scenarios_last_event_has_no_limit(until, types, age):
+    """
+    The search has an end of its own, so that the event which ends an ordinary stream must be looked for in what came.
+    """
+    own = [stream(every(0.5, 6), types=types, phase="limits", arm=Arm(kind=kind), ended="eof", end=3.0) for kind in ("silent", "steady")]
+    assert search(*own, of=probe(until=until, limits=LimitSearch(until=UNTIL))).total.seconds == age
 
 
 def test_streams_of_a_server_that_does_not_know_the_search_still_show_a_limit_on_age():
@@ -255,6 +305,15 @@ def test_a_heartbeat_without_even_a_head_is_held_back_if_the_server_is_known_to_
     assert search(held).heartbeat.swallowed is None
 
 
+def test_a_heartbeat_that_was_late_once_is_not_swallowed():
+    """
+    Another of the same size came through one by one: a buffer that counts bytes would have held it too.
+    """
+    hiccup = arm("heartbeat", rhythm=1.0, size=13, comments=[0.05, *range(1, 5), 6, 6.01, *range(7, 11)])
+    found = search(hiccup, arm("heartbeat", rhythm=2.5, size=13)).heartbeat
+    assert (found.swallowed, found.passed) == (None, 13)
+
+
 # --- findings and reports ------------------------------------------------------------------------------------------------
 
 
@@ -284,6 +343,15 @@ def test_a_stream_that_was_cut_itself_keeps_its_error_and_gains_the_measured_lim
     assert "A silent stream is cut" in finding.message
 
 
+def test_a_stream_that_was_cut_at_another_time_than_the_measured_limit_is_not_explained_by_it():
+    """
+    After five seconds of silence, where the search found two: the figures stand beside each other, and prove nothing.
+    """
+    outcome = judged(stream(every(0.2, 5), ended="truncated", end=6.0), *whole(2.0, None), of=scenario(PROBE))
+    (finding,) = [f for f in outcome.findings if f.code == "idle-timeout"]
+    assert finding.confidence == "likely"
+
+
 def test_a_stream_that_is_silent_for_longer_than_the_measured_limit_is_warned_of():
     """
     What was measured goes before what is documented: nginx says 60 s, this one cuts after 2.
@@ -293,6 +361,16 @@ def test_a_stream_that_is_silent_for_longer_than_the_measured_limit_is_warned_of
     (finding,) = [f for f in outcome.findings if f.code == "no-heartbeat"]
     assert finding.evidence["limit"] == pytest.approx(1.95)
     assert all("25 s" not in fix.text and "30s" not in fix.text for fix in finding.fixes)
+
+
+def test_a_documented_limit_that_silent_streams_outlived_is_not_warned_of():
+    """
+    nginx has 60 s by default; this one was told otherwise, as streams that were silent for longer have shown.
+    """
+    plan = scenario(probe(limits=LimitSearch(until=150.0)), deadline_from="previous", event_deadline=60.0)
+    slow = stream([0.1, 35.0, 70.0], head=answer(server="nginx"))
+    assert [f.code for f in judged(slow, of=plan).findings] == ["no-heartbeat"]
+    assert judged(slow, arm("silent", 150.0), arm("steady", 150.0, rhythm=0.5), of=plan).findings == ()
 
 
 def test_the_measured_limit_stands_beside_the_documented_one():
@@ -339,6 +417,22 @@ def test_any_search_gives_limits_that_its_streams_allow(drawn):
             assert all(s.ended == "truncated" for s in steady if s.head and s.head.header(HEADER))
 
 
+@pytest.mark.parametrize("change", [{"arm": Arm(kind="heartbeat", every=5e-324, size=13)}, {"url": "http://["}])
+def test_any_recording_of_a_search_is_judged(change):
+    """
+    An interval of next to nothing, a URL that is none.
+    """
+    search(msgspec.structs.replace(arm("heartbeat", 5.0, rhythm=1.0, size=13), **change))
+
+
+def test_credentials_in_the_paths_of_a_search_are_secrets():
+    """
+    A server may echo them anywhere.
+    """
+    plan = scenario(probe(limits=LimitSearch(until=UNTIL, silent="/silent?token=0123456789")))
+    assert "0123456789" in _undeclared(plan)
+
+
 # --- the arms themselves --------------------------------------------------------------------------------------------------
 
 
@@ -381,6 +475,28 @@ def test_a_beat_has_the_size_that_was_asked_for():
     """
     assert [len(beat(size)) for size in (13, 256, 4096)] == [13, 256, 4096]
     assert beat(1) == HEARTBEAT
+
+
+async def test_a_hop_that_ends_a_silent_response_properly_is_seen_to_cut_it():
+    """
+    It writes the last chunk, which is a read of its own and no sign of life: the silence before it is the limit.
+    """
+
+    async def impatient(head: bytes, writer: asyncio.StreamWriter) -> None:
+        asked = understood(next((line[14:].strip().decode() for line in head.split(b"\r\n") if line.startswith(b"SSE-Check-Arm:")), ""))
+        heard = b"SSE-Check-Arm: heard\r\n\r\n" if asked else b"\r\n"
+        writer.write(SSE_HEAD.removesuffix(b"\r\n") + heard + chunk(b"data: x\n\n"))
+        while asked and asked.kind not in ("first-byte", "silent"):
+            await asyncio.sleep(0.25)
+            writer.write(chunk(HEARTBEAT))
+            await writer.drain()
+        await asyncio.sleep(1.0 if asked else 0.0)
+        writer.write(chunk(b""))
+
+    async with raw_server(impatient) as base:
+        plan = Scenario(version=1, target=Target(url=base), probes=(Probe(name="a", path="/", limits=LimitSearch(until=2.0)),))
+        (found,) = (await check(plan)).result.limits
+    assert found.idle.seconds == pytest.approx(1.0, abs=0.2)
 
 
 async def test_the_embedded_server_sends_what_an_arm_asks_for():

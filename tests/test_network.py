@@ -1,5 +1,6 @@
 """The way out of the machine that measures: addresses chosen, versions of IP compared, certificates shown, authorities of the runner."""
 
+import re
 import ssl
 from pathlib import Path
 
@@ -7,9 +8,11 @@ import pytest
 import trustme
 
 from sse_check.arguments import resolve_table
+from sse_check.cli import _allowed_hosts
 from sse_check.errors import UsageError
 from sse_check.pipeline import check
-from sse_check.scenario import Probe, Scenario, Target, Tls, Until, expanded, variants_of
+from sse_check.scenario import Probe, Scenario, Target, Tls, Until, expanded, load, variants_of
+from sse_check.transport.resolve import known_address
 from tests.support.process import sse_check
 from tests.support.servers import SSE_HEAD, answering, chunk, raw_server
 
@@ -41,6 +44,38 @@ async def test_a_host_is_reached_where_the_scenario_says():
         assert await verdict_of(Target(url=url, resolve={f"app.example.test:{port_of(base)}": "127.0.0.1"})) == ("viable", [])
         elsewhere = await verdict_of(Target(url=url, resolve={"app.example.test:1": "127.0.0.1"}))
     assert elsewhere == ("not-viable", ["stream: refused"])
+
+
+def test_a_host_of_resolve_has_no_case():
+    """
+    It is found however it, or the URL, is written.
+    """
+    text = "version: 1\ntarget: {url: 'https://APP.test', resolve: {App.Test: 192.0.2.7}}\nprobes: [{name: a, path: /}]\n"
+    table = load(text.encode(), file="s.yml").target.resolve
+    assert [known_address(table, host, 443) for host in ("app.test", "APP.test")] == ["192.0.2.7", "192.0.2.7"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"resolve": {"ok.test": "169.254.169.254"}}, "169.254.169.254, which no pattern allows"),
+        ({"resolve": {"ok.test:443": "192.0.2.7, fd00::1"}}, "fd00::1, which no pattern allows"),
+        ({"health": "/health"}, '"internal.test", which no pattern allows'),
+        ({}, None),
+    ],
+    ids=["resolve", "resolve IPv6", "health", "nothing of the target is asked"],
+)
+def test_the_hosts_that_are_allowed_hold_for_all_that_is_asked(more, said):
+    """
+    A name that is allowed must not be led elsewhere, with the target's headers; and the target is asked for its health.
+    """
+    target = Target(url="https://internal.test", **more)
+    asked = Scenario(version=1, target=target, probes=(Probe(name="a", url="https://ok.test/events"),))
+    if said is None:
+        assert _allowed_hosts(asked, ("ok.test", "192.0.2.*")) == ("ok.test", "192.0.2.*")
+    else:
+        with pytest.raises(UsageError, match=re.escape(said)):
+            _allowed_hosts(asked, ("ok.test", "192.0.2.*"))
 
 
 async def test_versions_of_ip_are_compared_by_a_probe_of_each():

@@ -1,6 +1,7 @@
 """A stream that is cut on purpose and asked for again: what was lost or repeated, and what EventSource would make of the answer."""
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from sse_check.report.terminal import terminal_text
 from sse_check.scenario import Probe, Resume, Scenario, Target, Until
 from sse_check.transport import Request
 from tests.support.resuming import resuming
-from tests.support.streams import answer, every, judged, probe, scenario, stream
+from tests.support.servers import SSE_HEAD, chunk, raw_server
+from tests.support.streams import NOW, answer, every, judged, probe, scenario, stream
 
 PROBE = probe(until=Until(event="complete"), resume=Resume(after=3))
 WHOLE = stream(every(0.1, 8), ids=[str(n) for n in range(1, 9)], ended="until", planned_end="event")
@@ -94,6 +96,108 @@ def test_nothing_is_said_where_nothing_counts():
     assert (found.ok, codes) == (None, [])
 
 
+def all_of(ids: list[str], **rest: Any) -> StreamRecording:
+    """The stream as it was asked for whole."""
+    return stream(every(0.1, len(ids)), ids=ids, ended="until", planned_end="event", **rest)
+
+
+def test_ids_that_grow_but_count_nothing_are_told_by_their_places():
+    """
+    Three that happened to follow on each other do not make the steps of the others losses.
+    """
+    ids = ["4", "5", "6", "7", "9", "12", "13", "20"]
+    assert [resume_of(first(ids[:3]), then(ids[start:]), whole=all_of(ids))[0].ok for start in (3, 4)] == [True, False]
+
+
+def test_ids_that_are_a_clock_count_nothing():
+    """
+    Seconds step by one as well, and now and then by two.
+    """
+    ids = [str(int(NOW) + second) for second in (0, 1, 2, 3, 4, 5, 6, 8, 9, 10)]
+    found, codes = resume_of(first(ids[:3]), then(ids[4:]), whole=WHOLE)
+    assert (found.ok, codes) == (None, [])
+
+
+@pytest.mark.parametrize(
+    ("ids", "cut", "again"),
+    [
+        (["1", "1", "2", "2", "3", "3"], 3, ["2", "3", "3"]),
+        (["1", "1", "2", "2", "3", "3"], 3, ["3", "3"]),
+        (["job"] * 8, 3, ["job"] * 5),
+        (["a", "b"] * 4, 3, ["b", "a", "b"]),
+    ],
+    ids=["the rest of a group", "the next group", "one for all", "in turns"],
+)
+def test_ids_that_several_events_share_do_not_tell_what_was_repeated(ids, cut, again):
+    """
+    On purpose, or carried on to events that set none: which of the events with the last ID came is not to be seen.
+    """
+    found, codes = resume_of(first(ids[:cut]), then(again), whole=all_of(ids))
+    assert (found.ok, codes) == (None, [])
+
+
+def test_a_group_of_events_that_is_left_out_is_lost_all_the_same():
+    """
+    Where the answer begins beyond the next ID, or before the last, that is told.
+    """
+    ids = ["1", "1", "2", "2", "3", "3", "4", "4"]
+    assert [resume_of(first(ids[:3]), then(ids[at:]), whole=all_of(ids))[0].ok for at in (6, 0)] == [False, False]
+
+
+def test_a_number_that_counts_the_events_of_one_connection_is_no_repeat():
+    """
+    It begins again, but under IDs that are all new: by these the stream went on.
+    """
+    before, after = first(["p", "q", "r"], fields={"n": [1, 2, 3]}), then(["s", "t"], fields={"n": [1, 2]})
+    found, codes = resume_of(before, after, whole=all_of(["p", "q", "r", "s", "t"], fields={"n": [1, 2, 3, 4, 5]}))
+    assert (found.ok, codes) == (True, [])
+
+
+def test_numbers_that_are_very_far_apart_are_judged_at_once():
+    """
+    What was lost is counted, not listed: a server writes any number.
+    """
+    found, _ = resume_of(first(["1", "2", "3"]), then(["4", str(10**17)]))
+    assert (found.ok, found.evidence["lost"]) == (False, 10**17 - 5)
+
+
+def test_several_runs_that_are_judged_as_one_have_a_resume_each():
+    """
+    The first connection of the second run is no reconnect of the first run.
+    """
+    run = (first(["1", "2", "3"]), then(["4", "5"]))
+    outcome = judged(WHOLE, *run, *run, of=scenario(PROBE))
+    assert [r.ok for r in outcome.resumes] == [True, True]
+
+
+def test_204_after_the_last_event_is_right():
+    """
+    The stream was cut when all of it had come: the server says that nothing follows.
+    """
+    over = then([], head=answer(204), ended="eof", planned_end=None)
+    found, codes = resume_of(first(["1", "2", "3"]), over, whole=all_of(["1", "2", "3"]))
+    assert (found.ok, codes) == (None, [])
+
+
+def test_a_live_stream_that_is_quiet_after_the_reconnect_has_lost_nothing_that_is_known():
+    """
+    It stays open, and its IDs are not those of the stream that was read whole: what comes next has not happened yet.
+    """
+    open_still = then([], ended="until", planned_end="duration", end=25.0)
+    found, codes = resume_of(first(["101", "102", "103"]), open_still)
+    assert (found.ok, codes) == (None, [])
+    assert resume_of(first(["1", "2", "3"]), open_still)[0].ok is False
+
+
+def test_a_stream_that_was_not_cut_is_said_to_be_what_it_was():
+    """
+    Given up before so many events came; or cut, and the run was stopped before it was asked for again.
+    """
+    given_up = stream(every(0.1, 2), ids=["1", "2"], phase="resume", ended="timeout", end=30.0)
+    assert resume_of(given_up)[0].detail.startswith("sse-check gave up after 30s, with 2 events")
+    assert judged(WHOLE, first(["1", "2", "3"]), of=scenario(PROBE), interrupted="SIGINT").resumes == ()
+
+
 @pytest.mark.parametrize(
     ("answered", "said"),
     [
@@ -169,6 +273,27 @@ async def test_a_redirected_reconnect_is_followed_with_its_last_event_id():
     """
     (found,) = (await checked("/correct?redirect=1")).resumes
     assert (found.ok, found.evidence["went_on_with"]) == (True, 6)
+
+
+@pytest.mark.parametrize("pad", ["", "-" + "k" * 1000], ids=["short", "long"])
+@pytest.mark.parametrize("headers", [{}, {"last-event-id": "0"}], ids=["plain", "begins behind an ID of the scenario"])
+async def test_a_stream_that_comes_in_one_read_is_resumed_behind_the_event_it_was_cut_at(pad, headers):
+    """
+    The reconnect sends the whole ID of that event, once, and not that of the last one which the read brought.
+    """
+    asked_for: list[list[bytes]] = []
+
+    async def answer_all(head: bytes, writer: asyncio.StreamWriter) -> None:
+        asked_for.append(re.findall(rb"last-event-id: *(\S+)", head, re.IGNORECASE))
+        start = int(asked_for[-1][0].partition(b"-")[0]) + 1 if asked_for[-1] else 1
+        events = "".join(f"id: {n}{pad}\ndata: x\n\n" for n in range(start, 13))
+        writer.write(SSE_HEAD + chunk(f"retry: 50\n\n{events}event: complete\ndata: x\n\n".encode()) + chunk(b""))
+
+    async with raw_server(answer_all) as base:
+        asked = Probe(name="a", path="/", headers=headers, until=Until(event="complete"), resume=Resume(after=5))
+        result = (await check(Scenario(version=1, target=Target(url=base), probes=(asked,)))).result
+    assert asked_for[-1] == [f"5{pad}".encode()]
+    assert [(r.ok, r.evidence["went_on_with"]) for r in result.resumes] == [(True, 6)]
 
 
 @pytest.mark.parametrize("query", ["status=204", "status=503", "type=html"])

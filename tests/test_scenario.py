@@ -214,6 +214,70 @@ MALFORMED: dict[str, tuple[str | bytes, list[Where]]] = {
         LEAST + "criteria: {deadline_from: requests}\n",
         [(5, 27, "criteria.deadline_from", '"requests" is not known here.', 'Did you mean "request"?')],
     ),
+    "a protocol by another name": (
+        LEAST + "    protocol: http2\n",
+        [(5, 15, "probes[0].protocol", '"http2" is not known here.', "Write one of: both, h2, http/1.1.")],
+    ),
+    "HTTP/2 without TLS": (
+        LEAST.replace("https:", "http:") + "    protocol: both\n",
+        [(5, 15, "probes[0].protocol", "browsers speak HTTP/2 over TLS only.", "Ask an https:// URL, or leave protocol out.")],
+    ),
+    "an address of the other version": (
+        LEAST.replace("a.test", "192.0.2.7") + "    ip: v6\n",
+        [(5, 9, "probes[0].ip", "the URL's host is an IPv4 address.", "Name the host, or leave ip out.")],
+    ),
+    "a heartbeat that does not say how often": (
+        LEAST + "    limits: {until: 9s, heartbeat: '/e?beat=1'}\ntarget: {url: https://a.test}\n",
+        [
+            (
+                5,
+                36,
+                "probes[0].limits.heartbeat",
+                "several intervals are tried, and the path does not say which.",
+                "Write {seconds} where it stands.",
+            )
+        ],
+    ),
+    "a placeholder that is none": (
+        LEAST + "    limits: {until: 9s, silent: '/e?s={seconds}'}\ntarget: {url: https://a.test}\n",
+        [(5, 33, "probes[0].limits.silent", '"{seconds}" is not put in here.', "Only heartbeat has {seconds} and {bytes}.")],
+    ),
+    "a search longer than the run": (
+        LEAST + "    limits: {until: 10m}\n",
+        [(5, 21, "probes[0].limits.until", "the run's budget is over by then.", "Raise budget above 10m.")],
+    ),
+    "a resume of a POST": (
+        LEAST + "    method: POST\n    resume: {after: 5 events}\n",
+        [(6, 13, "probes[0].resume", "nobody resumes a POST: EventSource reconnects with GET.", "Leave resume out.")],
+    ),
+    "a preset that is told not to stream": (
+        LEAST + "    preset: openai-chat\n    body: {model: m, stream: false}\n",
+        [
+            (
+                3,
+                5,
+                "probes[0]",
+                "the preset openai-chat asks for a stream, and the body says stream: false.",
+                "Leave stream out of the body.",
+            )
+        ],
+    ),
+    "a key without its certificate": (
+        LEAST + "target: {tls: {key: k.pem}}\n",
+        [(5, 21, "target.tls.key", "a key alone shows nobody who asks.", "Add cert: client.pem, the certificate it belongs to.")],
+    ),
+    "a name for an address": (
+        LEAST + "target: {resolve: {a.test: b.test}}\n",
+        [
+            (
+                5,
+                28,
+                "target.resolve.a.test",
+                '"b.test" is no IP address.',
+                "Write an IPv4 or IPv6 address, as 192.0.2.7, or several with commas.",
+            )
+        ],
+    ),
     "an empty name": (
         LEAST.replace("name: a", 'name: ""'),
         [(3, 11, "probes[0].name", "the text is empty.", "Write for example small wallet.")],

@@ -78,7 +78,7 @@ def diagnose(
 
 def _views(metrics: Sequence[StreamMetrics], criteria: Criteria, limits: Sequence[Limits]) -> Iterable[View]:
     """Each stream that the scenario asked for, beside those that were opened with it and the follow-ups of its probe."""
-    measured = {found.probe: found.idle.seconds for found in limits if found.way == "target"}
+    measured = {found.probe: found.idle for found in limits if found.way == "target"}
     by_probe: dict[str, list[StreamMetrics]] = {}
     for m in metrics:
         by_probe.setdefault(m.stream.probe, []).append(m)
@@ -90,7 +90,9 @@ def _views(metrics: Sequence[StreamMetrics], criteria: Criteria, limits: Sequenc
                 twins[m.stream.factor] = (*twins.get(m.stream.factor, ()), m)
         for m in peers:
             # What was measured goes before what is documented.
-            yield View(m=m, criteria=criteria, peers=peers, twins=twins, idle_limit=measured.get(m.stream.probe) or idle_limit(hops_of(m)))
+            idle = measured.get(m.stream.probe, Bound())
+            limit = idle.seconds or idle_limit(hops_of(m))
+            yield View(m=m, criteria=criteria, peers=peers, twins=twins, idle_limit=limit, survived=idle.survived)
 
 
 def _signs(view: View) -> Iterable[tuple[Rule, Sign]]:

@@ -252,7 +252,7 @@ def no_heartbeat(v: View) -> Sign | None:
     quiet = max(m.pause, m.silence if still_open else 0.0)
     if promised is not None and quiet > max(2 * promised, promised + STALL_MIN_S):
         text = f"though a heartbeat every {format_duration(promised)} is expected: it does not come through, or is not sent"
-    elif m.total and not m.stream.comments_ns and quiet >= limit / 2:
+    elif m.total and not m.stream.comments_ns and quiet >= limit / 2 and v.survived <= limit:
         text = f"without a heartbeat; {'the hop in front' if v.idle_limit else 'a common proxy'} cuts after {format_duration(limit)} of silence"
     else:
         return None

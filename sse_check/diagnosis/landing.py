@@ -15,7 +15,11 @@ _MOST: Final = 5  # instances that are named
 
 def with_instances(findings: Sequence[Finding], metrics: Sequence[StreamMetrics]) -> tuple[Finding, ...]:
     """The findings; where the streams that show one all landed on instances that no healthy stream landed on, it says so."""
-    names = {(m.stream.probe, m.stream.stream): instance_of(m.stream.head, m.probe.instance) for m in metrics}
+    names: dict[tuple[str, int], str | None] = {}
+    for m in metrics:
+        stream, name = (m.stream.probe, m.stream.stream), instance_of(m.stream.head, m.probe.instance)
+        # Several runs that are judged as one have streams of one number: which of them a finding means is not known.
+        names[stream] = name if names.get(stream, name) == name else None
     if not told_apart(names.values()) and not any(m.probe.instance for m in metrics):
         return tuple(findings)
     ill = {(f.probe, number) for f in findings if f.severity == "error" for number in f.streams}

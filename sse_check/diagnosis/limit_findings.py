@@ -7,7 +7,7 @@ import msgspec
 
 from sse_check.diagnosis.advice import cures, documented
 from sse_check.diagnosis.finding import Finding, Fix
-from sse_check.diagnosis.limits import Bound, Limits
+from sse_check.diagnosis.limits import Bound, Limits, same
 from sse_check.diagnosis.platforms import Hop, heartbeat_every, heartbeat_interval
 from sse_check.units import format_duration
 
@@ -140,9 +140,15 @@ def with_measured(findings: Sequence[Finding], measured: Sequence[Finding]) -> l
             evidence={**first.evidence, **found.evidence},
             message=f"{first.message} {found.message}",
             fixes=found.fixes,
-            confidence=found.confidence if found.confidence == "certain" else first.confidence,
+            confidence=found.confidence if found.confidence == "certain" and not _contradict(first, found) else first.confidence,
         )
     return result
+
+
+def _contradict(first: Finding, found: Finding) -> bool:
+    """Whether a stream was cut at another time than the search for limits found: then it was not for that limit."""
+    pairs = ((first.evidence.get(name), found.evidence.get(name)) for name in ("idle_timeout", "max_duration"))
+    return any(isinstance(one, float) and isinstance(other, float) and not same(one, other) for one, other in pairs)
 
 
 def open_sizes(limits: Sequence[Limits]) -> dict[str, tuple[int, int | None]]:

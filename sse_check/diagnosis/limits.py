@@ -14,8 +14,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from sse_check.diagnosis.cutting import broke_off
-from sse_check.diagnosis.shape import cut_in_silence
+from sse_check.diagnosis.shape import LONG_SILENCE_S, cut_in_silence
 from sse_check.metrics import StreamMetrics
 
 Way = Literal["target", "direct"]
@@ -110,16 +109,24 @@ def find_limits(metrics: Sequence[StreamMetrics], asked: Sequence[StreamMetrics]
         found.setdefault((m.stream.probe, way), []).append(m)
     # Of a stream that brought not even a head nobody knows whether the server heard what it was asked; others tell.
     hears = {m.stream.probe for m in metrics if _obeyed(m)}
-    results = []
-    for (probe, way), streams in found.items():
-        lived = max((m.ended for m in (*asked, *metrics) if _same_way(m, streams[0]) and _had_data(m)), default=0.0)
-        results.append(_limits(probe, way, streams, hears=probe in hears, lived=lived))
-    return tuple(results)
+    lived: dict[tuple[str, str], float] = {}
+    for m in (*asked, *metrics):
+        if _had_data(m):
+            for place in _places(m):
+                lived[place] = max(m.ended, lived.get(place, 0.0))
+    return tuple(
+        _limits(probe, way, streams, hears=probe in hears, lived=max(lived.get(place, 0.0) for place in _places(streams[0])))
+        for (probe, way), streams in found.items()
+    )
 
 
-def _same_way(one: StreamMetrics, other: StreamMetrics) -> bool:
-    """Whether two streams were asked of one server."""
-    return urlsplit(one.stream.url).netloc == urlsplit(other.stream.url).netloc
+def _places(m: StreamMetrics) -> tuple[tuple[str, str], tuple[str, str]]:
+    """What a stream was asked of: a probe's server, and a server's path. A proxy may have another limit for each path."""
+    try:
+        parts = urlsplit(m.stream.url)
+    except ValueError:  # no URL after all
+        return (m.stream.probe, ""), ("", m.stream.url)
+    return (m.stream.probe, parts.netloc), (parts.netloc, parts.path)
 
 
 def _had_data(m: StreamMetrics) -> bool:
@@ -159,18 +166,21 @@ def _arm(m: StreamMetrics, *, hears: bool) -> _Arm | None:
         open_still = stream.head is None and stream.ended in ("timeout", "until")
         if asked.kind == "heartbeat" and open_still and hears:  # sent, and held back together with the head
             return _Arm(role="heartbeat", every=asked.every, size=asked.size, cut=False, age=m.ended, silence=0.0, longest=m.ended, beats=0)
-        if asked.kind != "first-byte" or not (waited or open_still):
-            return None
         age = m.ended if stream.times.head_ns is None else stream.times.head_ns / 1e9
+        # Who refuses at once has not waited.
+        if asked.kind != "first-byte" or not (open_still or (waited and age >= LONG_SILENCE_S)):
+            return None
         return _Arm(role="first-byte", every=0.0, size=0, cut=waited, age=age, silence=age, longest=0.0, beats=0)
-    alive = [stream.times.head_ns / 1e9 if stream.times.head_ns is not None else 0.0, *(at / 1e9 for at in stream.reads.at_ns)]
+    # A read without a byte of the body is the mark that ends it, written by whoever cut the stream: no sign of life.
+    came = [at / 1e9 for at, size in zip(stream.reads.at_ns, stream.reads.body_bytes, strict=False) if size]
+    alive = [stream.times.head_ns / 1e9 if stream.times.head_ns is not None else 0.0, *came]
     gaps = [later - earlier for earlier, later in itertools.pairwise(alive)]
     role: Role = asked.kind
     if not obeyed:
         role = "silent" if cut_in_silence(m) or not gaps else "steady"
     elif role == "first-byte":
         return None  # it was told to send nothing, and somebody on the way sent the head
-    cut = broke_off(m) or (obeyed and stream.ended == "eof")
+    cut = stream.ended in ("truncated", "reset") or (stream.ended == "eof" and (obeyed or _ended_early(m)))
     stopped = cut and obeyed and asked.every > 0 and m.ended - alive[-1] > asked.every + LATE_S
     age = alive[-1] + asked.every / 2 if stopped else m.ended
     return _Arm(
@@ -181,9 +191,19 @@ def _arm(m: StreamMetrics, *, hears: bool) -> _Arm | None:
         age=age,
         silence=age - alive[-1],
         longest=max(gaps, default=0.0),
-        beats=len(set(stream.reads.at_ns)),
+        beats=len(set(came)),
         stopped=stopped,
     )
+
+
+def _ended_early(m: StreamMetrics) -> bool:
+    """Whether the server's own stream ended properly before its last event, as far as the scenario and the recording tell.
+
+    Of a last event that is known by its data nothing is recorded here: the search has another end.
+    """
+    until = m.probe.until
+    by_type = until.event is not None and until.data is None and until.json is None
+    return m.total > 0 and ((by_type and until.event not in m.stream.events.type) or m.total < (m.probe.expect.events or 0))
 
 
 def _obeyed(m: StreamMetrics) -> bool:
@@ -226,7 +246,16 @@ def _total(arms: Sequence[_Arm]) -> tuple[Bound, str | None]:
     if not all(same(other, age) for other in ages):
         return _bound([], max(ages)), "streams with data were cut at different ages"
     outlived = next(
-        (arm for arm in arms if arm.role == "heartbeat" and arm.age > age + arm.every and not same(arm.age, age + arm.every)), None
+        (
+            arm
+            for arm in arms
+            # One that was not cut was due to be; of one that was, the moment is as inexact as every other.
+            if arm.role == "heartbeat"
+            and arm.age > age + arm.every
+            and not (arm.cut and same(arm.age, age + arm.every))
+            and arm.age - age - arm.every > SAME_S
+        ),
+        None,
     )
     if outlived is not None:
         why = (
@@ -287,13 +316,14 @@ def _heartbeat(arms: Sequence[_Arm], until: float) -> Heartbeat:
     """Which heartbeats came through one by one, and with which the streams lived on."""
     tried = [arm for arm in arms if arm.role == "heartbeat" and arm.every and arm.age >= 2 * arm.every]
     passed = [arm for arm in tried if _came_through(arm)]
-    swallowed = [arm.size for arm in tried if arm not in passed]
+    # What came through once is not too small: another of its size that was late was late for another reason.
+    swallowed = {arm.size for arm in tried if arm not in passed} - {arm.size for arm in passed}
     smallest = min((arm.size for arm in passed if not swallowed or arm.size > max(swallowed)), default=None)
     lived = [arm.every for arm in passed if not arm.cut and same(arm.age, until)]
     return Heartbeat(passed=smallest, swallowed=max(swallowed, default=None), every=max(lived, default=None))
 
 
 def _came_through(arm: _Arm) -> bool:
-    due = int(arm.age / arm.every)
+    due = arm.age / arm.every // 1  # no int(): a recording may hold any interval
     late = arm.every * (1 + LATE_SHARE) + LATE_S
     return arm.beats >= SEEN_SHARE * due and arm.longest <= late and (arm.cut or arm.silence <= late)

@@ -16,7 +16,8 @@ class View:
     """One stream as a rule sees it: its figures, and what there is to compare them with.
 
     `peers` are the streams that were opened together with it, itself among them. `twins` are the follow-ups of its
-    probe, by the factor that was changed. `idle_limit` is the smallest documented limit of the hops it came through.
+    probe, by the factor that was changed. `idle_limit` is the limit on silence that was measured, else the smallest
+    documented one of the hops it came through; for `survived` seconds silent streams of a search for limits were seen to live.
     """
 
     m: StreamMetrics
@@ -24,6 +25,7 @@ class View:
     peers: tuple[StreamMetrics, ...] = ()
     twins: Mapping[Factor, tuple[StreamMetrics, ...]] = field(default_factory=dict)
     idle_limit: float | None = None
+    survived: float = 0.0
 
     def twin(self, factor: Factor) -> StreamMetrics | None:
         """The first follow-up with this factor."""

@@ -16,7 +16,10 @@ _VARIANTS: Final = (
 
 
 def expanded(scenario: Scenario) -> Scenario:
-    """The scenario with each probe that asks for `both` as two, told apart by their names, and with what the target says for all."""
+    """The scenario with each probe that asks for `both` as two, told apart by their names, and with what the target says for all.
+
+    The hosts of `target.resolve` are written small: a host's name has no case.
+    """
     probes = [msgspec.structs.replace(probe, instance=probe.instance or scenario.target.instance) for probe in scenario.probes]
     for field, values in _VARIANTS:
         probes = [
@@ -28,7 +31,8 @@ def expanded(scenario: Scenario) -> Scenario:
                 else [probe]
             )
         ]
-    return msgspec.structs.replace(scenario, probes=tuple(probes))
+    target = msgspec.structs.replace(scenario.target, resolve={host.lower(): text for host, text in scenario.target.resolve.items()})
+    return msgspec.structs.replace(scenario, target=target, probes=tuple(probes))
 
 
 def variants_of(scenario: Scenario, probe: Probe) -> tuple[Probe, ...]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from sse_check.units import DURATION_PATTERN, PERCENT_PATTERN, format_duration
+from sse_check.units import DURATION_PATTERN, EVENTS_PATTERN, PERCENT_PATTERN, format_duration
 
 # `kind` tells the reader (load.py) how the text is to be read; msgspec itself has no such types.
 Duration = Annotated[
@@ -137,7 +137,9 @@ class LimitSearch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class Resume(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Cut the stream on purpose after so many events, and see whether a reconnect goes on where it was."""
 
-    after: Annotated[int, Meta(extra={"kind": "events"}, ge=1, le=100_000, extra_json_schema={"examples": ["5 events"]})]
+    after: Annotated[
+        int, Meta(extra={"kind": "events"}, ge=1, le=100_000, extra_json_schema={"pattern": EVENTS_PATTERN, "examples": ["5 events"]})
+    ]
 
 
 Preset = Literal["openai-chat", "anthropic-messages", "mcp", "mcp-sse", "graphql-sse"]
@@ -282,6 +284,8 @@ def _write_as_in_yaml(schema: Any) -> None:
                 schema["default"] = format_duration(schema["default"])
         elif schema.get("pattern") == PERCENT_PATTERN:
             schema["type"] = ["string", "number"]
+        elif schema.get("pattern") == EVENTS_PATTERN:
+            schema["type"] = ["string", "integer"]
         if isinstance(schema.get("default"), dict):
             del schema["default"]  # of a part: its own keys have theirs
         for value in schema.values():

@@ -95,6 +95,8 @@ def missing_of(probe: Probe) -> tuple[str, str] | None:
             return None
         # A message is made of it first.
         return f"the preset {probe.preset} needs its body as a mapping.", f"Write body: {needs[1]}."
+    if (probe.body or {}).get("stream", True) is False:
+        return f"the preset {probe.preset} asks for a stream, and the body says stream: false.", "Leave stream out of the body."
     if (probe.body or {}).get(needs[0]) is not None:  # empty is what a variable is that has no value yet
         return None
     return f'the preset {probe.preset} needs "{needs[0]}" in the body.', f"Add body: {needs[1]}."

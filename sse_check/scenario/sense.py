@@ -1,7 +1,9 @@
 """What types cannot say of a scenario: parts that need or exclude each other, and times in which nothing can happen."""
 
 import ipaddress
+import re
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -53,9 +55,11 @@ def check_sense(scenario: Scenario, wrong_at: Callable[[str, str, str], None], s
             wrong_at(at, "a fallback has either a path at the target or a whole url.", "Write for example {path: /ws}.")
     for host, addresses in scenario.target.resolve.items():
         for address in addresses.split(","):
-            if not _is_address(address.strip()):
+            if _version_of(address.strip()) is None:
                 wrong_at(
-                    f"target.resolve.{host}", f'"{address}" is no IP address.', "Write 192.0.2.7, or 2001:db8::7, or both with a comma."
+                    f"target.resolve.{host}",
+                    f'"{address}" is no IP address.',
+                    "Write an IPv4 or IPv6 address, as 192.0.2.7, or several with commas.",
                 )
     if scenario.target.tls.key is not None and scenario.target.tls.cert is None:
         wrong_at("target.tls.key", "a key alone shows nobody who asks.", "Add cert: client.pem, the certificate it belongs to.")
@@ -66,12 +70,12 @@ def check_sense(scenario: Scenario, wrong_at: Callable[[str, str, str], None], s
     _check_services(scenario, wrong_at)
 
 
-def _is_address(text: str) -> bool:
+def _version_of(text: str) -> str | None:
+    """Which version of IP an address is of, as a scenario has it; None where it is no address."""
     try:
-        ipaddress.ip_address(text)
+        return f"v{ipaddress.ip_address(text).version}"
     except ValueError:
-        return False
-    return True
+        return None
 
 
 def _check_way(scenario: Scenario, probe: Probe, at: str, wrong_at: Callable[[str, str, str], None]) -> None:
@@ -80,6 +84,9 @@ def _check_way(scenario: Scenario, probe: Probe, at: str, wrong_at: Callable[[st
         wrong_at(at, *missing)
     if probe.protocol != "http/1.1" and scenario.url_of(probe).startswith("http:"):
         wrong_at(f"{at}.protocol", "browsers speak HTTP/2 over TLS only.", "Ask an https:// URL, or leave protocol out.")
+    version = _version_of(urlsplit(scenario.url_of(probe)).hostname or "")
+    if version is not None and probe.ip not in ("any", version):
+        wrong_at(f"{at}.ip", f"the URL's host is an IP{version} address.", "Name the host, or leave ip out.")
     if probe.resume is not None and probe.method != "GET":
         wrong_at(f"{at}.resume", f"nobody resumes a {probe.method}: EventSource reconnects with GET.", "Leave resume out.")
     if probe.resume is not None and probe.until.events is not None and probe.until.events <= probe.resume.after:
@@ -95,6 +102,13 @@ def _check_limits(scenario: Scenario, limits: LimitSearch, at: str, wrong_at: Ca
         wrong_at(f"{at}.until", "nothing can happen in no time.", "Write for example 150s.")
     elif limits.until >= scenario.budget:
         wrong_at(f"{at}.until", "the run's budget is over by then.", f"Raise budget above {format_duration(limits.until)}.")
+    for kind, path in limits.paths.items():
+        key = kind.replace("-", "_")
+        placeholders = re.findall(r"\{[^{}]*\}", path)
+        if wrong := [text for text in placeholders if kind != "heartbeat" or text not in ("{seconds}", "{bytes}")]:
+            wrong_at(f"{at}.{key}", f'"{wrong[0]}" is not put in here.', "Only heartbeat has {seconds} and {bytes}.")
+        elif kind == "heartbeat" and "{seconds}" not in placeholders:
+            wrong_at(f"{at}.{key}", "several intervals are tried, and the path does not say which.", "Write {seconds} where it stands.")
     if limits.paths and scenario.target.url is None:
         wrong_at(at, "a path needs the target's url.", "Add target: {url: https://app.example.test}.")
 

@@ -55,7 +55,10 @@ def read(text: str, kind: inspect.Type, extra: str | None, example: Any) -> Any:
     if isinstance(kind, inspect.LiteralType):
         by_text = {str(value): value for value in kind.values}
         if text not in by_text:
-            raise Unreadable(f'"{text}" is not known here.', nearest(text, by_text, "Write one of"))
+            # A misspelling is near; what only looks a little alike (http2: http/1.1) need not be what was meant.
+            misspelt = difflib.get_close_matches(text, by_text, 1, cutoff=0.75)
+            right = f'Did you mean "{misspelt[0]}"?' if misspelt else f"Write one of: {', '.join(by_text)}."
+            raise Unreadable(f'"{text}" is not known here.', right)
         return by_text[text]
     assert isinstance(kind, inspect.StrType)
     if kind.min_length and len(text) < kind.min_length:

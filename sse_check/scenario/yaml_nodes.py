@@ -48,8 +48,9 @@ def compose(raw: bytes) -> Node:
     """
     if len(raw) > MAX_SCENARIO_BYTES:
         raise YamlProblem(1, 1, f"the scenario has {len(raw):,} bytes.", "At most 1 MiB (1,048,576 bytes) is read.")
+    raw = raw.removeprefix(b"\xef\xbb\xbf")  # a byte order mark, which some editors write, is none of its text
     try:
-        text = raw.decode("utf-8-sig")
+        text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         before = raw[: error.start]
         column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8")) + 1

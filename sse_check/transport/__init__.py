@@ -7,7 +7,7 @@ arrived. It follows no redirect, parses no event and has no opinion: `probe` doe
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -92,3 +92,11 @@ def origin_of(url: str) -> tuple[str, str | None, int]:
 def same_origin(one: str, other: str) -> bool:
     """Whether two URLs have one origin."""
     return origin_of(one) == origin_of(other)
+
+
+def resuming(request: Request, last_event_id: str) -> Request:
+    """The request as a reconnect sends it: with the last event ID, if there is one, in the place of one that it had."""
+    if not last_event_id:
+        return request
+    kept = tuple((name, value) for name, value in request.headers if name.lower() != "last-event-id")
+    return replace(request, headers=(*kept, ("Last-Event-ID", last_event_id)))

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp.client_exceptions import (
     ClientConnectionError,
+    ClientConnectorCertificateError,
     ClientConnectorError,
     ClientError,
     ClientHttpProxyError,
@@ -34,7 +35,7 @@ from yarl import URL
 
 from sse_check.recording import Head, Reason
 from sse_check.transport import Clock, End, Request, Sink, Trace
-from sse_check.transport.resolve import KnownFirst, known_address
+from sse_check.transport.resolve import KnownFirst, known_address, other_version
 
 # Above what one read of asyncio brings (256 KiB), so that aiohttp never pauses a stream that is drained at once.
 _READ_BUFFER: Final = 1024 * 1024
@@ -139,6 +140,8 @@ async def fetch(request: Request, sink: Sink, trace: Trace, clock: Clock) -> End
     """
     sockets: list[_StampedSocket] = []
     url = urlsplit(request.url)
+    if (other := other_version(url.hostname or "", request.family)) is not None:
+        return End(ended="error", at_ns=clock(), reason="tcp", error=other)
 
     def stamped(addr_info: Any) -> socket.socket:
         family, kind, proto, *_ = addr_info
@@ -273,7 +276,9 @@ def _failed(error: Exception, trace: Trace, at_ns: int) -> End:
     if isinstance(error, ClientProxyConnectionError | ClientHttpProxyError):
         reason = "proxy"
     elif isinstance(error, ClientSSLError | ssl.SSLError):
-        reason = "tls"
+        cause = error.certificate_error if isinstance(error, ClientConnectorCertificateError) else error
+        verify = getattr(cause, "verify_message", None)
+        reason, error = "tls", ssl.SSLError(f"the certificate is not accepted: {verify}") if verify else error
     elif isinstance(error, ClientConnectorError):
         # What the system said; aiohttp's own words tell of TLS even where there is none.
         reason, error = ("dns" if isinstance(error.os_error, socket.gaierror) else "tcp"), error.os_error

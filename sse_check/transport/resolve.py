@@ -1,5 +1,6 @@
 """Host names of the run's own network, beside those that the system resolves."""
 
+import ipaddress
 import socket
 from collections.abc import Mapping
 
@@ -41,7 +42,18 @@ class KnownFirst(AbstractResolver):
 
 def known_address(addresses: Mapping[str, str], host: str, port: int) -> str | None:
     """Where a host is reached by the table, if it says; its port's own entry goes before the host's."""
+    host = host.lower()
     return addresses.get(f"{host}:{port}") or addresses.get(host)
+
+
+def other_version(host: str, family: socket.AddressFamily) -> str | None:
+    """What is wrong where a URL's host is itself an address, of another version of IP than the one that is wanted; else None."""
+    try:
+        version = ipaddress.ip_address(host).version
+    except ValueError:
+        return None
+    wanted = {socket.AF_INET: 4, socket.AF_INET6: 6}.get(family, version)
+    return None if version == wanted else f"{host} is an address of IPv{version}, and only IPv{wanted} is to be used"
 
 
 def _result(host: str, address: str, port: int, family: int, proto: int) -> ResolveResult:

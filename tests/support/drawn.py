@@ -7,6 +7,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from sse_check.recording import (
+    Arm,
     Events,
     FallbackRecording,
     Head,
@@ -18,7 +19,7 @@ from sse_check.recording import (
     StreamRecording,
     Times,
 )
-from sse_check.scenario import Probe, Scenario
+from sse_check.scenario import LimitSearch, Probe, Resume, Scenario
 from tests.support.streams import QUIET, probe, scenario
 
 _TIMES = st.integers(0, 120 * 10**9)
@@ -28,6 +29,13 @@ _NUMBERS = st.one_of(
 _TEXT = st.text(max_size=12)
 _IDS = st.one_of(_TEXT, st.integers(0, 10**20).map(str))
 _NAMES = st.sampled_from(["", "ts", "seq", "meta.at", "index"])
+
+_ARMS = st.builds(
+    Arm,
+    kind=st.sampled_from(["first-byte", "silent", "heartbeat", "steady"]),
+    every=st.floats(allow_nan=False, allow_infinity=False),
+    size=st.integers(-5, 10**12),
+)
 
 
 @st.composite
@@ -47,14 +55,19 @@ def streams(draw: st.DrawFn, names: tuple[str, ...] = ("a",)) -> StreamRecording
         reason=_TEXT,
         protocol=st.sampled_from(["http/1.0", "http/1.1"]),
         headers=st.lists(
-            st.tuples(st.sampled_from(["Content-Type", "X-Cache"]), st.sampled_from(["text/event-stream", "text/html", "\x00"])), max_size=2
+            st.tuples(
+                st.sampled_from(["Content-Type", "X-Cache", "SSE-Check-Arm", "X-Instance"]),
+                st.sampled_from(["text/event-stream", "text/html", "\x00"]),
+            ),
+            max_size=2,
         ).map(tuple),
     )
     last = max(reads, default=0)
     return StreamRecording(
         probe=draw(st.sampled_from(names)),
         stream=draw(st.integers(1, 4)),
-        phase=draw(st.sampled_from(["connect", "stream", "concurrency"])),
+        phase=draw(st.sampled_from(["connect", "stream", "concurrency", "limits", "resume"])),
+        arm=draw(st.none() | _ARMS),
         method="GET",
         url=draw(_TEXT),
         sent_at=draw(st.floats(0, 4e9)),
@@ -95,6 +108,8 @@ def _probes(name: str) -> st.SearchStrategy[Probe]:
             {}, optional={"event": _TEXT, "events": st.integers(1, 9), "data": _TEXT, "duration": st.floats(0, 60)}
         ),
         expect=st.fixed_dictionaries({}, optional={"events": st.integers(1, 9), "every": st.floats(0, 10), "gradual": st.booleans()}),
+        limits=st.none() | st.builds(LimitSearch, until=st.floats(0, 60), silent=st.none() | st.just("/silent")),
+        resume=st.none() | st.builds(Resume, after=st.integers(1, 9)),
         timestamps=st.none()
         | st.fixed_dictionaries(
             {"field": st.sampled_from(["ts", "id", "seq"]), "unit": st.sampled_from(["s", "ms", "us", "ns", "iso8601"])}
