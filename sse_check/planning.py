@@ -128,7 +128,7 @@ class Planner:
         elif body is not None:
             raw = body.encode()
             if "content-type" not in given:
-                sent.append(("Content-Type", "text/plain; charset=utf-8"))
+                sent.append(("Content-Type", "application/json" if _is_json(body) else "text/plain; charset=utf-8"))
         return Request(
             method=method,
             url=url,
@@ -138,3 +138,14 @@ class Planner:
             tls_elsewhere=self._certificates.context(shown=False, http2=http2),
             addresses=self._addresses,
         )
+
+
+def _is_json(body: str) -> bool:
+    """Whether a text is a JSON object or list, and so meant as one."""
+    if not body.lstrip().startswith(("{", "[")):
+        return False
+    try:
+        msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True

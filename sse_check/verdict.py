@@ -6,6 +6,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from sse_check.diagnosis import Finding, Limits, Resume, diagnose, find_limits, find_resumes, noise_limit
+from sse_check.diagnosis.holding import came_at_once
 from sse_check.diagnosis.landing import with_instances
 from sse_check.diagnosis.variants import with_variants
 from sse_check.escape import quoted
@@ -208,6 +209,8 @@ def _first_event(probe: Probe, mine: Sequence[StreamMetrics], criteria: Criteria
     else:
         passed = max(times) <= criteria.first_event
         detail = f"First event after {format_duration(max(times))}, limit {format_duration(criteria.first_event)}."
+        if not passed and not failed and all(map(came_at_once, mine)):
+            detail += " All events came in one moment: held back, or made so late, which `compare`, `expect` or time stamps in the events would tell."
     return CriterionResult(
         probe=probe.name,
         criterion="first_event",

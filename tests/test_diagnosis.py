@@ -264,6 +264,7 @@ def blocks(size: int, of: int, gap: float, count: int, *, cut: bool) -> StreamRe
 HELD_WHOLE = stream([19.2] * 20, sent=SECONDS_20, head_at=0.05)
 LATE_HEAD = stream(every(0.2, 10, first=1.8), head_at=1.8)
 CUT_SILENT = stream(every(0.2, 5), ended="truncated", end=2.9)
+UNENDED = stream(every(0.2, 12), ended="eof", end=2.5)
 CUT_FLOWING = stream(every(0.2, 12), ended="truncated", end=2.5)
 REPLAYED = stream([0.01] * 12, sent=every(0.15, 12, first=-60.0), head_at=0.01)
 OVER_LIMIT = stream(head=answer(503), body=20)
@@ -288,6 +289,13 @@ COMPARED = (
     Case(name="late head, twice", observed=LATE_HEAD, beside=(again(LATE_HEAD),), codes=("delayed-headers",)),
     Case(name="cut in silence", observed=CUT_SILENT, codes=("idle-timeout",)),
     Case(name="cut in silence, twice", observed=CUT_SILENT, beside=(again(CUT_SILENT),), codes=("idle-timeout",)),
+    Case(
+        name="ended properly at one age, three times, without its last event",
+        observed=UNENDED,
+        beside=(again(UNENDED), again(UNENDED, number=2)),
+        plan={"until": {"data": "[DONE]"}},
+        codes=("truncated",),
+    ),
     Case(
         name="cut at one age, three times",
         observed=CUT_FLOWING,

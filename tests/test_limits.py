@@ -262,6 +262,37 @@ def test_the_scenarios_own_paths_are_taken_at_their_word():
     assert found.idle.seconds == pytest.approx(1.95)
 
 
+def test_a_server_that_does_not_hear_is_said_not_to():
+    """
+    It sends what it always sends: the report says so, instead of that no heartbeat was seen.
+    """
+    own = [arm(kind, UNTIL, rhythm=0.5, hears=False) for kind in ("silent", "steady", "heartbeat")]
+    outcome = judged(OK_STREAM, *own, of=scenario(PROBE))
+    assert not outcome.limits[0].heard
+    text = terminal_text(build_result(recording(OK_STREAM, *own, scenario=scenario(PROBE)), outcome))
+    assert "the server did not repeat SSE-Check-Arm" in text
+    assert "docs/limits.md" in text
+
+
+def test_a_limit_before_the_head_alone_is_warned_of():
+    """
+    No heartbeat keeps it off: the head and a comment at once do.
+    """
+    (finding,) = judged(OK_STREAM, first_byte(2.0, status=504), *whole(None, None), of=scenario(PROBE)).findings
+    assert (finding.code, finding.severity) == ("http-error", "warning")
+    assert "at once" in finding.fixes[0].text
+    idle, *_ = judged(OK_STREAM, first_byte(2.0, status=504), *whole(2.0, None), of=scenario(PROBE)).findings
+    assert "not even its head, is given up after 2s" in idle.message
+
+
+def test_a_heartbeat_outlives_a_limit_on_silence_or_was_not_needed():
+    """
+    Also where it was cut for its age later; where no limit on silence was met, nothing is said of keeping open.
+    """
+    assert search(*whole(2.0, 6.0)).heartbeat.every == 1.0
+    assert search(*whole(None, 6.0)).heartbeat.every is None
+
+
 # --- heartbeats ---------------------------------------------------------------------------------------------------------
 
 
@@ -382,7 +413,7 @@ def test_the_measured_limit_stands_beside_the_documented_one():
     outcome = judged(*streams, of=scenario(PROBE))
     result = build_result(recording(*streams, scenario=scenario(PROBE)), outcome)
     assert "Documented by default: nginx 60s" in outcome.findings[0].message
-    row = next(row for row in result.limit_table if row.limit.startswith("silence"))
+    row = next(row for row in result.limit_table if row.limit.endswith("silence (idle)"))
     assert (row.measured, row.documented) == ("1.95s (1 stream)", "nginx 60s")
     assert any("1.95s" in line and "nginx 60s |" in line for line in summary_markdown(result).splitlines())
 

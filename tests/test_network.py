@@ -84,7 +84,7 @@ async def test_versions_of_ip_are_compared_by_a_probe_of_each():
     """
     async with raw_server(STREAM) as base:
         target = Target(url=f"http://app.example.test:{port_of(base)}", resolve={"app.example.test": "127.0.0.1, ::1"})
-        assert await verdict_of(target, ip="both") == ("not-viable", ["stream, over IPv6: refused"])
+        assert await verdict_of(target, ip="both") == ("not-viable", ["stream over IPv6: refused"])
         assert await verdict_of(target, ip="v4") == ("viable", [])
         assert await verdict_of(target) == ("viable", [])  # whichever answers, as browsers do
 
@@ -105,8 +105,8 @@ def test_both_are_two_probes_that_know_each_other():
     plan = expanded(
         Scenario(version=1, target=Target(url="https://h"), probes=(Probe(name="a", path="/", protocol="both"), Probe(name="b", path="/")))
     )
-    assert [(p.name, p.protocol) for p in plan.probes] == [("a, over HTTP/1.1", "http/1.1"), ("a, over HTTP/2", "h2"), ("b", "http/1.1")]
-    assert [p.name for p in variants_of(plan, plan.probes[0])] == ["a, over HTTP/2", "b"]
+    assert [(p.name, p.protocol) for p in plan.probes] == [("a over HTTP/1.1", "http/1.1"), ("a over HTTP/2", "h2"), ("b", "http/1.1")]
+    assert [p.name for p in variants_of(plan, plan.probes[0])] == ["a over HTTP/2", "b"]
 
 
 @pytest.mark.parametrize("text", ["app", "app:80", "app:x:127.0.0.1", "app:80:localhost", ":80:127.0.0.1", "app:80:1.2.3.4.5"])

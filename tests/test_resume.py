@@ -228,12 +228,13 @@ def test_a_stream_without_ids_cannot_be_resumed():
     assert "no `id`" in found.detail
 
 
-def test_a_stream_that_is_over_before_the_cut_says_nothing_of_resuming():
+def test_a_stream_that_is_over_before_the_cut_is_warned_of():
     """
-    There was nothing left to resume.
+    There was nothing left to resume: a warning, so that who gates on it does not take silence for a yes.
     """
     found, codes = resume_of(stream(every(0.1, 2), ids=["1", "2"], phase="resume", ended="until", planned_end="event"))
-    assert (found.ok, codes) == (None, [])
+    assert (found.ok, codes) == (None, ["resume-broken"])
+    assert found.uncut
 
 
 def test_the_streams_of_a_resume_do_not_count_for_the_criteria():

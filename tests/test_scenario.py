@@ -496,6 +496,20 @@ MALFORMED: dict[str, tuple[str | bytes, list[Where]]] = {
 }
 
 
+def test_a_body_is_posted_unless_the_scenario_says_otherwise():
+    """
+    Of probes and of batch fallbacks; a preset knows its own method.
+    """
+    text = (
+        "version: 1\ntarget: {url: 'https://a.test'}\nprobes:\n  - {name: a, path: /, body: x}\n  - {name: b, path: /, body: x, method: GET}\n"
+        "  - {name: c, path: /, preset: mcp-sse, body: {name: t}}\n  - {name: d, path: /}\nfallbacks:\n  - batch: {path: /, body: {a: 1}}\n"
+    )
+    plan = load(text.encode(), file="s.yml")
+    assert [p.method for p in plan.probes] == ["POST", "GET", "GET", "GET"]
+    assert plan.fallbacks[0].batch is not None
+    assert plan.fallbacks[0].batch.method == "POST"
+
+
 @pytest.mark.parametrize(("text", "expected"), MALFORMED.values(), ids=MALFORMED.keys())
 def test_a_mistake_says_where_it_is_what_is_wrong_and_what_would_be_right(text: str | bytes, expected: list[Where]) -> None:
     """Every mistake names the file, line, column and path, what is wrong there and what would be right."""

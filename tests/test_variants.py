@@ -11,7 +11,7 @@ from sse_check.scenario.derive import expanded
 from tests.support.streams import every, judged, probe, scenario, stream
 
 SECONDS = every(1.0, 6)
-H1, H2 = "wallet, over HTTP/1.1", "wallet, over HTTP/2"
+H1, H2 = "wallet over HTTP/1.1", "wallet over HTTP/2"
 
 
 def both(**rest: Any) -> Scenario:

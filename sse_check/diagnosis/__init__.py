@@ -69,8 +69,8 @@ def diagnose(
     rules = {rule.code: rule for rule in RULES}
     findings = [_finding(rules[code], probe, seen, environment) for (code, probe), seen in signs.items()]
     hops = tuple({hop.name: hop for m in metrics for hop in hops_of(m)}.values())
-    findings = with_measured(findings, limit_findings(limits, hops))
-    findings += [msgspec.structs.replace(f, fixes=cures(f.code, hops)) for f in resume_findings(resumes)]
+    findings = with_measured(findings, limit_findings(limits, hops), hops)
+    findings += [msgspec.structs.replace(f, fixes=f.fixes or cures(f.code, hops)) for f in resume_findings(resumes)]
     findings += _runner_noise(criteria, environment)
     order = {code: number for number, code in enumerate(CODES)}
     return tuple(sorted(findings, key=lambda f: (_SEVERITY_ORDER[f.severity], order[f.code])))
@@ -122,7 +122,7 @@ def _finding(rule: Rule, probe: str, seen: list[tuple[StreamMetrics, Sign]], env
         streams=tuple(m.stream.stream for m, _ in seen),
         evidence=clearest.evidence,
         message=clearest.message + here + documented(rule.code, hops),
-        fixes=cures_here or cures(rule.code, hops, _observed_idle(clearest)),
+        fixes=cures_here or clearest.fixes or cures(rule.code, hops, _observed_idle(clearest), status=clearest.evidence.get("status")),
     )
 
 

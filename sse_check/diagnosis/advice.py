@@ -33,12 +33,13 @@ def limit_in_words(limit: Limit) -> str:
     return limit if isinstance(limit, str) else format_duration(limit)
 
 
-def cures(code: str, hops: Sequence[Hop], idle: float | None = None) -> tuple[Fix, ...]:
+def cures(code: str, hops: Sequence[Hop], idle: float | None = None, status: object = None) -> tuple[Fix, ...]:
     """The cures for the hops that were recognised, then the general ones for everybody else.
 
     `idle` is the limit on silence that was observed, in seconds: what heartbeats are timed by, before a documented one.
+    Cures that begin with a status hold for that one alone.
     """
-    known = cures_of(hops, code, idle)
+    known = [fix for fix in cures_of(hops, code, idle) if not fix.text.startswith("Status ") or str(status) in fix.text[:16]]
     places = {fix.where for fix in known}
     every = heartbeat_every(idle if idle is not None else idle_limit(hops))
     general = (msgspec.structs.replace(fix, text=fix.text.replace("{interval}", every)) for fix in CURES.get(code, ()))

@@ -9,6 +9,20 @@ _SSE: Final = "https://html.spec.whatwg.org/multipage/server-sent-events.html"
 _DOCS: Final = "https://github.com/org/sse-check/blob/v1/docs"
 _HTTP: Final = "https://www.rfc-editor.org/rfc/rfc9110.html"
 
+# Of faults that have one cause among several under their code.
+# fmt: off
+NO_HTTP2: Final = Fix(where="deployment", text="Switch HTTP/2 on where TLS ends (nginx: `listen 443 ssl http2;`, HAProxy: `alpn h2,http/1.1`), or leave `protocol` out.", source="https://www.rfc-editor.org/rfc/rfc9113.html#name-starting-http-2")
+NO_ID: Final = Fix(where="application", text="Give each event an `id`, one that tells which events come after it; then begin after the one that `Last-Event-ID` names.", source=f"{_SSE}#the-last-event-id-header")
+HTTP2_PLACES: Final = Fix(where="HTTP/2 server", text="Raise the number of streams that it allows on one connection (nginx: `http2_max_concurrent_streams`, HAProxy: `tune.h2.max-concurrent-streams`); 100 is what RFC 9113 recommends at least.", source="https://www.rfc-editor.org/rfc/rfc9113.html#name-defined-settings")
+UNKNOWN_AUTHORITY: Final = (
+    Fix(where="scenario", text="If the authority is your own, name it: `target.tls.ca: ca.pem`, or `--cacert ca.pem`.", source=f"{_DOCS}/scenario.md#keys"),
+    Fix(where="deployment", text="See that its certificate is valid for the name and today, and that the intermediate certificates are sent along.", source=f"{_HTTP}#name-establishing-authority"),
+)
+CUT_SOONER: Final = Fix(where="scenario", text="Cut it sooner, by a smaller `resume.after`.", source=f"{_DOCS}/scenario.md#resume")
+AT_ONCE: Final = Fix(where="application", text="Send the head and a comment line (`: open`) at once, before the slow work.", source=f"{_SSE}#authoring-notes")
+
+# fmt: on
+
 CURES: Final[dict[str, tuple[Fix, ...]]] = {
     "buffered-full": (
         Fix(where="application", text="Send the response header `X-Accel-Buffering: no`; nginx and several platforms obey it.", source=f"{_NGINX}#proxy_buffering"),
@@ -45,7 +59,6 @@ CURES: Final[dict[str, tuple[Fix, ...]]] = {
     ),
     "concurrency-limited": (
         Fix(where="proxy", text="Raise its limit on connections or requests (nginx: `limit_conn`, HAProxy: `maxconn`, Traefik: `inFlightReq`): a stream holds a place for as long as it lives.", source="https://docs.haproxy.org/2.6/configuration.html#maxconn"),
-        Fix(where="HTTP/2 server", text="Raise the number of streams that it allows on one connection, where that is the limit (nginx: `http2_max_concurrent_streams`, HAProxy: `tune.h2.max-concurrent-streams`); 100 is what RFC 9113 recommends at least.", source="https://www.rfc-editor.org/rfc/rfc9113.html#name-defined-settings"),
         Fix(where="application", text="Raise its number of workers or of concurrent responses; a synchronous worker serves one stream at a time.", source=f"{_SSE}#authoring-notes"),
     ),
     "cached": (

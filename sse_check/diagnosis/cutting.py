@@ -76,7 +76,8 @@ def idle_timeout(v: View) -> Sign | None:
 def duration_limit(v: View) -> Sign | None:
     """The connection is cut at an age, while events flow: known from cuts at the same age."""
     m, again = v.m, [t for t in v.twins.get("again", ()) if broke_off(t)]
-    if not broke_off(m) or cut_in_silence(m) or len(again) < 2 or len(again) < len(v.twins.get("again", ())):
+    # What ends properly was ended by its application, however regularly: it lacks its end, and nothing cut it.
+    if m.stream.ended == "eof" or not broke_off(m) or cut_in_silence(m) or len(again) < 2 or len(again) < len(v.twins.get("again", ())):
         return None
     ages = [m.ended, *(t.ended for t in again)]
     if min(ages) < LEAST_AGE_S or max(ages) - min(ages) > max(SAME_AGE_S, SAME_AGE_SHARE * max(ages)):

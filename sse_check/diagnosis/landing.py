@@ -34,7 +34,9 @@ def _landed(finding: Finding, names: dict[tuple[str, int], str | None], healthy:
         return finding
     return msgspec.structs.replace(
         finding,
-        message=f"{finding.message} Only on {_named(ill)}; {_named(healthy)} answered healthy streams.",
+        message=(
+            f"{finding.message} Only on {_named(ill)}; {_named(healthy)} answered healthy streams, so it is not what stands before them all."
+        ),
         evidence={**finding.evidence, "instances": ", ".join(sorted(ill)[:_MOST])},
     )
 

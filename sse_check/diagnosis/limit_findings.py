@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from sse_check.diagnosis.advice import cures, documented
+from sse_check.diagnosis.cures import AT_ONCE
 from sse_check.diagnosis.finding import Finding, Fix
 from sse_check.diagnosis.limits import Bound, Limits, same
 from sse_check.diagnosis.platforms import Hop, heartbeat_every, heartbeat_interval
@@ -30,8 +31,12 @@ def _findings(found: Limits, behind: Limits | None, hops: Sequence[Hop]) -> Iter
             idle,
             "idle_timeout",
             f"A silent stream is cut after {format_duration(idle.seconds)} of silence{_spread(idle)}.{lived}"
-            f"{_behind('idle', behind, total)}{documented('idle-timeout', hops)}",
-            (_heartbeat_fix(found), *(fix for fix in cures("idle-timeout", hops, idle.seconds) if fix.where != "application")),
+            f"{_head(found)}{_behind('idle', behind)}{documented('idle-timeout', hops)}",
+            (
+                _heartbeat_fix(found),
+                *((AT_ONCE,) if found.first_byte.seconds else ()),
+                *(fix for fix in cures("idle-timeout", hops, idle.seconds) if fix.where != "application"),
+            ),
             heartbeat_interval=heartbeat_interval(idle.seconds),
             **({"heartbeat_bytes": heartbeat.passed} if heartbeat.passed else {}),
         )
@@ -49,14 +54,16 @@ def _findings(found: Limits, behind: Limits | None, hops: Sequence[Hop]) -> Iter
             ),
             fixes=cures("idle-timeout", hops, found.either),
         )
+    elif found.first_byte.seconds is not None:
+        yield _finding("http-error", found, found.first_byte, "first_byte_timeout", _head(found).strip(), (AT_ONCE,))
     if total.seconds is not None:
         yield _finding(
             "duration-limit",
             found,
             total,
             "max_duration",
-            f"Every stream is cut at the age of {format_duration(total.seconds)}{_spread(total)}, whatever it sends."
-            f"{_behind('total', behind, total)}{documented('duration-limit', hops)}",
+            f"Streams are cut at the age of {format_duration(total.seconds)}{_spread(total)}, though they flow."
+            f"{_behind('total', behind)}{documented('duration-limit', hops)}",
             cures("duration-limit", hops),
         )
     if heartbeat.swallowed is not None:
@@ -104,7 +111,13 @@ def spread_in_words(earliest: float, latest: float) -> str:
     return f"all at {first}" if first == last else f"{first} to {last}"
 
 
-def _behind(kind: str, behind: Limits | None, total: Bound) -> str:
+def _head(found: Limits) -> str:
+    """The limit before the head, which no heartbeat keeps off."""
+    first = found.first_byte.seconds
+    return "" if first is None else f" A response of which nothing came, not even its head, is given up after {format_duration(first)}."
+
+
+def _behind(kind: str, behind: Limits | None) -> str:
     """The ceiling behind the first, as the way past the proxies shows it: who raises the first meets this one."""
     if behind is None:
         return ""
@@ -126,7 +139,7 @@ def _heartbeat_fix(found: Limits) -> Fix:
     )
 
 
-def with_measured(findings: Sequence[Finding], measured: Sequence[Finding]) -> list[Finding]:
+def with_measured(findings: Sequence[Finding], measured: Sequence[Finding], hops: Sequence[Hop]) -> list[Finding]:
     """The findings of the streams that were asked for, with what the search for limits adds to them, and what it found besides."""
     result = list(findings)
     for found in measured:
@@ -138,7 +151,7 @@ def with_measured(findings: Sequence[Finding], measured: Sequence[Finding]) -> l
         result[at] = msgspec.structs.replace(
             first,
             evidence={**first.evidence, **found.evidence},
-            message=f"{first.message} {found.message}",
+            message=f"{first.message} {found.message.removesuffix(documented(found.code, hops))}",
             fixes=found.fixes,
             confidence=found.confidence if found.confidence == "certain" and not _contradict(first, found) else first.confidence,
         )

@@ -12,6 +12,7 @@ from statistics import median
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
+import msgspec
 from msgspec import Struct
 
 from sse_check.diagnosis.shape import LONG_SILENCE_S, cut_in_silence
@@ -48,7 +49,7 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
     """What a heartbeat must be like: in bytes and seconds.
 
     `passed` is the smallest that came through one by one, `swallowed` the largest that did not. `every` is the longest
-    interval with which a stream lived to the end of the search.
+    interval with which a stream outlived the limit on silence.
     """
 
     passed: int | None = None
@@ -60,7 +61,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     """What a search for limits has found on one way.
 
     `undecided` says why a cut could not be put down to one of them. `either` is when silent streams were cut that nothing
-    with data outlived: for their silence, which is the usual reason, or for their age.
+    with data outlived: for their silence, which is the usual reason, or for their age. `heard`: the server sent what the
+    search asked for; else what it always sends. `unanswered` are the streams that were answered with something else.
     """
 
     probe: str
@@ -72,6 +74,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     heartbeat: Heartbeat = Heartbeat()
     undecided: str | None = None
     either: float | None = None
+    heard: bool = True
     unanswered: int = 0
 
 
@@ -138,7 +141,7 @@ def _limits(probe: str, way: Way, streams: Sequence[StreamMetrics], *, hears: bo
     arms = [arm for m in streams if (arm := _arm(m, hears=hears)) is not None]
     until = streams[0].probe.limits.until if streams[0].probe.limits else max(m.ended for m in streams)
     total, contradiction = _total(arms)
-    heartbeat = _heartbeat(arms, until)
+    heartbeat = _heartbeat(arms)
     idle, unclear, either = _idle(arms, total, heartbeat, lived)
     return Limits(
         probe=probe,
@@ -147,7 +150,8 @@ def _limits(probe: str, way: Way, streams: Sequence[StreamMetrics], *, hears: bo
         first_byte=_first_byte(arms, total),
         idle=idle,
         total=total,
-        heartbeat=heartbeat,
+        heartbeat=msgspec.structs.replace(heartbeat, every=_outliving(arms, idle)),
+        heard=hears,
         undecided=contradiction or unclear,
         either=either,
         unanswered=len(streams) - len(arms),
@@ -312,15 +316,23 @@ def _first_byte(arms: Sequence[_Arm], total: Bound) -> Bound:
     return _bound(cut, max((arm.age for arm in waiting if not cut), default=0.0))
 
 
-def _heartbeat(arms: Sequence[_Arm], until: float) -> Heartbeat:
-    """Which heartbeats came through one by one, and with which the streams lived on."""
+def _heartbeat(arms: Sequence[_Arm]) -> Heartbeat:
+    """Which heartbeats came through one by one."""
     tried = [arm for arm in arms if arm.role == "heartbeat" and arm.every and arm.age >= 2 * arm.every]
     passed = [arm for arm in tried if _came_through(arm)]
     # What came through once is not too small: another of its size that was late was late for another reason.
     swallowed = {arm.size for arm in tried if arm not in passed} - {arm.size for arm in passed}
     smallest = min((arm.size for arm in passed if not swallowed or arm.size > max(swallowed)), default=None)
-    lived = [arm.every for arm in passed if not arm.cut and same(arm.age, until)]
-    return Heartbeat(passed=smallest, swallowed=max(swallowed, default=None), every=max(lived, default=None))
+    return Heartbeat(passed=smallest, swallowed=max(swallowed, default=None))
+
+
+def _outliving(arms: Sequence[_Arm], idle: Bound) -> float | None:
+    """The longest interval of a heartbeat with which a stream was older than the limit on silence, and was not cut for it."""
+    if idle.seconds is None:
+        return None
+    limit = idle.seconds
+    lived = (arm.every for arm in arms if arm.role == "heartbeat" and arm.age > limit and not same(arm.age, limit) and arm.every < limit)
+    return max(lived, default=None)
 
 
 def _came_through(arm: _Arm) -> bool:

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from sse_check.diagnosis.cures import HTTP2_PLACES, NO_HTTP2, UNKNOWN_AUTHORITY
 from sse_check.diagnosis.sign import Figures, Sign, View
 from sse_check.escape import quoted
 from sse_check.metrics import StreamMetrics
@@ -29,7 +30,9 @@ def refused(v: View) -> Sign | None:
     if reason not in _CONNECTING:
         return None
     return Sign(
-        message=f"{_CONNECTING[reason]}: {quoted(m.stream.error or reason)}.", evidence={"step": reason, "seconds": round(m.ended, 3)}
+        message=f"{_CONNECTING[reason]}: {quoted(m.stream.error or reason)}.",
+        evidence={"step": reason, "seconds": round(m.ended, 3)},
+        fixes=UNKNOWN_AUTHORITY if reason == "tls" else (),
     )
 
 
@@ -60,7 +63,11 @@ def not_sse(v: View) -> Sign | None:
     stream, head = m.stream, m.stream.head
     if stream.reason == "protocol":
         wanted = "HTTP/2" if m.probe.protocol == "h2" else "HTTP"
-        return Sign(message=f"The answer is not {wanted}: {quoted(stream.error or stream.reason)}.", evidence={})
+        return Sign(
+            message=f"The answer is not {wanted}: {quoted(stream.error or stream.reason)}.",
+            evidence={},
+            fixes=(NO_HTTP2,) if m.probe.protocol == "h2" else (),
+        )
     if stream.reason == "conversation":
         return Sign(message=f"The server does not speak as its protocol wants: {quoted(stream.error or stream.reason)}.", evidence={})
     if head is None:
@@ -172,6 +179,7 @@ def concurrency_limited(v: View) -> Sign | None:
                 "(SETTINGS_MAX_CONCURRENT_STREAMS), and a browser opens one connection to it: the others wait until one ends."
             ),
             evidence={**figures, "max_concurrent_streams": places},
+            fixes=(HTTP2_PLACES,),
         )
     by_itself = "A stream by itself works." if works_alone else "Whether one by itself works was not tried."
     return Sign(message=f"{worked} {by_itself}", evidence=figures, confidence="certain" if works_alone else "likely")

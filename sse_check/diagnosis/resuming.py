@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from sse_check.diagnosis.cures import CUT_SOONER, NO_ID
 from sse_check.diagnosis.cutting import COUNTING_SHARE, broke_off, counters
 from sse_check.diagnosis.finding import Finding
 from sse_check.diagnosis.sign import Figures, Sign, View
@@ -20,6 +21,7 @@ class Resume(Struct, frozen=True, kw_only=True):
     """One reconnect. `ok` is None where nothing tells; `waited` is the time between the two connections, in seconds.
 
     `retry` is the reconnection time that the server asked for. The instances are named where responses name them.
+    `uncut`: the stream was over before it was to be cut.
     """
 
     probe: str
@@ -32,6 +34,7 @@ class Resume(Struct, frozen=True, kw_only=True):
     instance: str | None
     resumed_on: str | None
     evidence: Figures = {}
+    uncut: bool = False
 
 
 Counted = tuple[str, list[int], list[int]]
@@ -80,11 +83,31 @@ def _series(reconnects: Sequence[StreamMetrics]) -> list[list[StreamMetrics]]:
 
 
 def resume_findings(resumes: Sequence[Resume]) -> list[Finding]:
-    """A finding for each probe of which a reconnect failed."""
+    """A finding for each probe of which a reconnect failed; a warning where there was nothing to cut."""
     broken: dict[str, Resume] = {}
     for resume in resumes:
         if resume.ok is False:
             broken.setdefault(resume.probe, resume)
+    uncut = [resume for resume in resumes if resume.uncut and resume.probe not in broken]
+    return [
+        *(
+            Finding(
+                code="resume-broken",
+                severity="warning",
+                confidence="possible",
+                probe=resume.probe,
+                streams=(),
+                evidence={"events": resume.after},
+                message=f"{resume.detail} Whether it can be resumed is not known.",
+                fixes=(CUT_SOONER,),
+            )
+            for resume in uncut
+        ),
+        *_broken(broken),
+    ]
+
+
+def _broken(broken: dict[str, Resume]) -> list[Finding]:
     return [
         Finding(
             code="resume-broken",
@@ -94,6 +117,7 @@ def resume_findings(resumes: Sequence[Resume]) -> list[Finding]:
             streams=(),
             evidence={"last_event_id": resume.last_event_id, **resume.evidence},
             message=resume.detail,
+            fixes=() if resume.last_event_id else (NO_ID,),
         )
         for probe, resume in broken.items()
     ]
@@ -146,6 +170,7 @@ def _not_cut(first: StreamMetrics) -> list[Resume]:
             retry=None,
             instance=None,
             resumed_on=None,
+            uncut=True,
         )
     ]
 
@@ -236,6 +261,10 @@ def _counts(*columns: Sequence[int]) -> bool:
     return bool(steps) and sum(step == 1 for step in steps) >= COUNTING_SHARE * len(steps)
 
 
+def _events(count: int) -> str:
+    return "1 event was" if count == 1 else f"{count} events were"
+
+
 def _break(name: str, before: Sequence[int], after: Sequence[int]) -> tuple[str, Figures] | None:
     """Where two parts of a count do not join: what was lost, what came twice, in words and figures; None if they join."""
     repeated = len(set(after) & set(before))
@@ -245,10 +274,10 @@ def _break(name: str, before: Sequence[int], after: Sequence[int]) -> tuple[str,
     figures: Figures = {"went_on_with": after[0], "lost": lost, "repeated": repeated}
     if after[0] <= before[-1]:
         again: Literal["", " (it began again)"] = " (it began again)" if after[0] <= before[0] else ""
-        came = f"{repeated} events were repeated" if repeated else "its numbers no longer follow on those before"
+        came = f"{_events(repeated)} repeated" if repeated else "its numbers no longer follow on those before"
         return f"from {name} {after[0]} on{again}: {came}", figures
     if after[0] > before[-1] + 1:
-        return f"from {name} {after[0]} on: {after[0] - before[-1] - 1} events were lost", figures
+        return f"from {name} {after[0]} on: {_events(after[0] - before[-1] - 1)} lost", figures
     if lost or len(seen) < len(after):
         return f"from {name} {after[0]} on, but {lost} of the events after it were lost and {len(after) - len(seen)} came twice", figures
     return None

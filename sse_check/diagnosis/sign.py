@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from sse_check.diagnosis.finding import Confidence, Severity
+from sse_check.diagnosis.finding import Confidence, Fix, Severity
 from sse_check.metrics import StreamMetrics
 from sse_check.recording import Factor
 from sse_check.scenario import Criteria
@@ -40,6 +40,7 @@ class Sign:
     evidence: Figures
     confidence: Confidence = "certain"
     severity: Severity | None = None  # where it is not the rule's own
+    fixes: tuple[Fix, ...] = ()  # where they are not those of every such fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,7 +38,7 @@ def terminal_text(result: Result, *, report_dir: str | None = None) -> str:
     lines += [f"  {'✔' if s.passed else '✘'} {_name(s):{width}}  {s.strip}  {_figures(s)}" for s in shown]
     if len(result.test_results) > len(shown):
         lines.append(f"  … and {len(result.test_results) - len(shown)} more")
-    lines += [f"  limit on {r.limit}, {r.way}: {r.measured}" for r in result.limit_table[:_MAX_FINDINGS]]
+    lines += [f"  {r.limit}, {r.way}: {r.measured}" for r in result.limit_table[:_MAX_FINDINGS]]
     lines += [f"  resume of {r.probe[:40]}: {r.detail}" for r in result.resumes[:_MAX_FINDINGS]]
     lines += [f"  instance {i.name}: {i.passed} of {i.streams} streams good" for i in result.instances[:_MAX_FINDINGS]]
     for service in result.services:

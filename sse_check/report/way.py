@@ -15,7 +15,7 @@ _REACHED_SHARE: Final = 0.95  # of the time that was looked: what lived so long 
 
 
 class LimitRow(Struct, frozen=True, kw_only=True):
-    """One limit of one way, for a table."""
+    """One limit of one way, for a table; `limit` says of what."""
 
     probe: str
     way: str
@@ -39,14 +39,17 @@ def limit_rows(limits: Sequence[Limits], hops: Sequence[Hop]) -> tuple[LimitRow,
         way = "past the proxies" if found.way == "direct" else "through the deployment"
         shown: tuple[Hop, ...] = () if found.way == "direct" else tuple(hops)
         for name, bound, of in (
-            ("first byte", found.first_byte, "first_byte"),
-            ("silence (idle)", found.idle, "idle"),
-            ("age (total)", found.total, "total"),
+            ("limit on the first byte", found.first_byte, "first_byte"),
+            ("limit on silence (idle)", found.idle, "idle"),
+            ("limit on age (total)", found.total, "total"),
         ):
             said = ", ".join(f"{hop.name} {limit_in_words(getattr(hop.limits, of))}" for hop in shown)
             measured = _measured(bound, found, undecided=of != "first_byte")
             rows.append(LimitRow(probe=found.probe, way=way, limit=name, measured=measured, documented=said or "–"))
         rows.append(LimitRow(probe=found.probe, way=way, limit="heartbeat", measured=_heartbeat(found), documented="–"))
+        if found.unanswered:
+            said = f"{found.unanswered} of the search were answered with something else than a stream"
+            rows.append(LimitRow(probe=found.probe, way=way, limit="streams", measured=said, documented="–"))
     return tuple(rows)
 
 
@@ -55,6 +58,8 @@ def _measured(bound: Bound, found: Limits, *, undecided: bool) -> str:
         cuts = f"{bound.cuts} {'streams' if bound.cuts > 1 else 'stream'}"
         spread = f", {spread_in_words(bound.earliest or 0.0, bound.latest or 0.0)}" if bound.cuts > 1 else ""
         return f"{format_duration(bound.seconds)} ({cuts}{spread})"
+    if undecided and found.either is not None:
+        return f"{format_duration(found.either)}, for silence or for age: no stream with data tells which"
     if undecided and found.undecided:
         return f"undecided: {found.undecided}"
     if bound.survived >= found.until * _REACHED_SHARE:
@@ -64,7 +69,12 @@ def _measured(bound: Bound, found: Limits, *, undecided: bool) -> str:
 
 def _heartbeat(found: Limits) -> str:
     beat = found.heartbeat
-    lived = f"every {format_duration(beat.every)} keeps a stream open" if beat.every else "none was seen to keep a stream open"
+    if not found.heard:
+        return "not tried: the server did not repeat SSE-Check-Arm, so it sent what it always sends (docs/limits.md)"
+    if found.idle.seconds is None:
+        lived = "none was needed: no limit on silence was met"
+    else:
+        lived = f"every {format_duration(beat.every)} outlives the limit on silence" if beat.every else "none that was tried outlives it"
     if beat.swallowed is None:
         return lived
     return f"{lived}; {beat.swallowed:,} bytes are held back, " + (f"{beat.passed:,} come through" if beat.passed else "larger ones too")

@@ -1,18 +1,40 @@
 """What follows from a scenario: the order of its services, what compares with what, how long a stream is watched. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
 
-from sse_check.scenario.model import Compare, Probe, Scenario, Service, Until
+from sse_check.scenario.model import BatchFallback, Compare, Fallback, Probe, Scenario, Service, Until
 
 # A probe that asks for both is two probes, so that each has its own verdict: the field, its values, and how they are called.
 _VARIANTS: Final = (
     ("protocol", (("http/1.1", "over HTTP/1.1"), ("h2", "over HTTP/2"))),
     ("ip", (("v4", "over IPv4"), ("v6", "over IPv6"))),
 )
+
+
+def posted(scenario: Scenario, said: Callable[[str], bool]) -> Scenario:
+    """The scenario with POST where a body is given and no method: nobody sends a body with GET. Presets know theirs.
+
+    `said` tells whether a path stood in the file.
+    """
+
+    def method(at: str, of: Probe | BatchFallback) -> str:
+        return "POST" if of.body is not None and not said(f"{at}.method") else of.method
+
+    def fallback(at: str, of: Fallback) -> Fallback:
+        if of.batch is None:
+            return of
+        return msgspec.structs.replace(of, batch=msgspec.structs.replace(of.batch, method=method(f"{at}.batch", of.batch)))
+
+    probes = (
+        probe if probe.preset else msgspec.structs.replace(probe, method=method(f"probes[{n}]", probe))
+        for n, probe in enumerate(scenario.probes)
+    )
+    fallbacks = (fallback(f"fallbacks[{n}]", of) for n, of in enumerate(scenario.fallbacks))
+    return msgspec.structs.replace(scenario, probes=tuple(probes), fallbacks=tuple(fallbacks))
 
 
 def expanded(scenario: Scenario) -> Scenario:
@@ -26,7 +48,7 @@ def expanded(scenario: Scenario) -> Scenario:
             variant
             for probe in probes
             for variant in (
-                [msgspec.structs.replace(probe, name=f"{probe.name}, {called}", **{field: value}) for value, called in values]
+                [msgspec.structs.replace(probe, name=f"{probe.name} {called}", **{field: value}) for value, called in values]
                 if getattr(probe, field) == "both"
                 else [probe]
             )

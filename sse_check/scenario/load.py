@@ -17,7 +17,7 @@ from msgspec import inspect
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from sse_check.redaction import Redactor
-from sse_check.scenario.derive import expanded
+from sse_check.scenario.derive import expanded, posted
 from sse_check.scenario.files import NamedFile, named_files
 from sse_check.scenario.model import Scenario
 from sse_check.scenario.presets import with_presets
@@ -97,7 +97,7 @@ def load(
     value = walk.struct(root, inspect.type_info(Scenario), "")
     if walk.mistakes:
         raise ScenarioError(walk.mistakes)
-    scenario = with_presets(msgspec.convert(value, Scenario))
+    scenario = with_presets(posted(msgspec.convert(value, Scenario), walk.said))
     check_sense(scenario, walk.wrong_at, walk.said)
     for named in named_files(scenario):
         if named.at not in walk.assumed and (why := unusable(named)) is not None:
