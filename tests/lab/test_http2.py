@@ -94,7 +94,7 @@ class Outcome:
     def errors(self, protocol: str) -> list[tuple[str, str]]:
         """The faults over one protocol, by the probe without it: each with its code."""
         return [
-            (finding["probe"].removesuffix(f", {protocol}"), finding["code"])
+            (finding["probe"].removesuffix(f" {protocol}"), finding["code"])
             for finding in self.report["findings"]
             if finding["severity"] == "error" and finding["probe"].endswith(protocol)
         ]
