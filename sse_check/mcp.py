@@ -13,6 +13,7 @@ stream. Where a step before or beside the stream fails, its answer is shown as t
 
 import asyncio
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any, Final, Protocol
@@ -116,7 +117,7 @@ class _FailedError(Exception):
         return self.end
 
 
-class Conversation:
+class Conversation(ABC):
     """One conversation. `fetch` takes the place of the transport's for one stream; `close` is called when that is over.
 
     `allowed` says of a URL of the stream's own origin, which the server named, whether it may be asked.
@@ -140,11 +141,13 @@ class Conversation:
         except _FailedError as failed:
             return failed.show(sink, trace)
 
+    @abstractmethod
     async def close(self, clock: Clock) -> None:
         """Leave the server as it was; what it says to that matters to nobody."""
 
+    @abstractmethod
     async def _converse(self, request: Request, sink: Sink, trace: Trace, clock: Clock) -> End:
-        raise NotImplementedError
+        """Say what comes before and beside the stream, and feed that to the sink. Raises _FailedError where it goes wrong."""
 
     def _hear(self, kind: str, data: str, value: Any) -> None:
         if _answers(value, MCP_CALL_ID):
@@ -257,6 +260,9 @@ class _HttpWithSse(Conversation):
             for task in (stream, talk):
                 task.cancel()
             await asyncio.gather(stream, talk, return_exceptions=True)
+
+    async def close(self, clock: Clock) -> None:
+        """There is nothing left to do: this session ends with its stream."""
 
     def _hear(self, kind: str, data: str, value: Any) -> None:
         super()._hear(kind, data, value)

@@ -22,7 +22,7 @@ from sse_check.transport import End, Request, Trace
 from sse_check.transport.http2 import Http2
 from sse_check.transport.tls import offering_http2
 from tests.support.http2 import SSE, Handler, Peer, http2_server, server_tls
-from tests.support.servers import SSE_HEAD, answering, chunk, raw_server
+from tests.support.servers import SSE_HEAD, answering, chunk, greeting_server, raw_server
 
 # How late a stamp may be on a busy machine. The gaps that the tests make are several times this long.
 TOLERANCE_S = 0.15
@@ -563,16 +563,8 @@ async def test_no_connection_says_which_step_failed(url: str, reason: str):
     """
     Name look-up, TCP and TLS failures are recorded as such, for each stream that waited for the connection.
     """
-
-    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 this is not TLS\r\n")
-        await writer.drain()
-        writer.close()
-        await writer.wait_closed()
-
-    server = await asyncio.start_server(greet, "127.0.0.1", 0)
-    async with server:
-        recording = await observe(url.format(plain=server.sockets[0].getsockname()[1]), "path: /, streams: 2")
+    async with greeting_server() as port:
+        recording = await observe(url.format(plain=port), "path: /, streams: 2")
     assert [(s.ended, s.reason, s.head) for s in recording.streams] == [("error", reason, None)] * 2
     assert all(s.error for s in recording.streams)
 
@@ -820,7 +812,8 @@ async def test_a_peer_that_reads_no_answer_is_left(tls):
 
     async def handler(peer: Peer) -> None:
         await peer.request()
-        peer.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a socket's transport has it
+        assert isinstance(peer.writer.transport, asyncio.Transport)
+        peer.writer.transport.pause_reading()
         pings = (b"\x00\x00\x08\x06\x00\x00\x00\x00\x00" + b"12345678") * 10_000
         for _ in range(400):  # 68 MB
             peer.writer.write(pings)

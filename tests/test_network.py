@@ -3,6 +3,7 @@
 import re
 import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -24,9 +25,9 @@ def port_of(base: str) -> int:
     return int(base.rpartition(":")[2])
 
 
-async def verdict_of(target: Target, **of_probe: object) -> tuple[str, list[str]]:
+async def verdict_of(target: Target, **of_probe: Any) -> tuple[str, list[str]]:
     """The verdict on one stream, and the codes of the findings."""
-    probe = Probe(name="stream", path="/events", until=Until(events=3), **of_probe)  # type: ignore[arg-type]  # fields of a probe
+    probe = Probe(name="stream", path="/events", until=Until(events=3), **of_probe)
     result = (await check(expanded(Scenario(version=1, target=target, probes=(probe,))))).result
     return result.verdict, [f"{f.probe}: {f.code}" for f in result.findings]
 

@@ -19,7 +19,7 @@ from sse_check.recording import Recording, StreamRecording
 from sse_check.redaction import Redactor
 from sse_check.scenario import Variables, load
 from sse_check.schedule import Run, run
-from tests.support.servers import SSE_HEAD, answering, chunk, raw_server
+from tests.support.servers import SSE_HEAD, answering, chunk, greeting_server, raw_server
 
 # How late a stamp may be on a busy machine. The gaps that the tests make are several times this long.
 TOLERANCE_S = 0.15
@@ -147,16 +147,8 @@ async def test_no_connection_says_which_step_failed(url: str, reason: str):
     """
     Name look-up, TCP and TLS failures are recorded as such, with what the system said.
     """
-
-    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 this is not TLS\r\n")
-        await writer.drain()
-        writer.close()
-        await writer.wait_closed()
-
-    server = await asyncio.start_server(greet, "127.0.0.1", 0)
-    async with server:
-        stream = await observe_one(url.format(plain=server.sockets[0].getsockname()[1]))
+    async with greeting_server() as port:
+        stream = await observe_one(url.format(plain=port))
     assert (stream.ended, stream.reason, stream.head) == ("error", reason, None)
     assert stream.error
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import fields, replace
 from typing import Final
 
+import msgspec
 from aiohttp import web
 
 from sse_check.arms import HEADER
@@ -55,7 +56,7 @@ def _options(request: web.Request) -> Options:
         values["start"] = int(last) + 1
     if fault in ("slow-first-event", "delayed-headers"):
         values.setdefault("first", 3.0)
-    return Options(**values)  # type: ignore[arg-type]  # checked one by one above
+    return msgspec.convert(values, Options)
 
 
 async def _events(request: web.Request) -> web.StreamResponse:

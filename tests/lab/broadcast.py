@@ -8,7 +8,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -150,9 +150,7 @@ class Broadcast:
     ports: dict[str, int] = field(default_factory=dict)
     page: str = ""
     browser_is_there: asyncio.Event = field(default_factory=asyncio.Event)
-    seen: asyncio.Future[dict[str, list[dict[str, str | float]]]] = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
+    seen: asyncio.Future[dict[str, list[dict[str, Any]]]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     channels: dict[str, _Channel] = field(default_factory=dict)
     everybody: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -51,7 +51,7 @@ def outcome_of(
 
 
 def _case(item: pytest.Item) -> Case | None:
-    case = getattr(item, "callspec", None) and item.callspec.params.get("case")  # type: ignore[attr-defined]  # of parametrized tests only
+    case = getattr(getattr(item, "callspec", None), "params", {}).get("case")
     return case if isinstance(case, Case) else None
 
 

@@ -52,22 +52,32 @@ class Outcome:
 @contextmanager
 def deployed(case: Case, embedded: str) -> Iterator[str]:
     """The case's proxy in front of its origin while the context lasts; gives the base URL that a user would ask."""
-    with ExitStack() as stack:
+    with origin_of(case, embedded) as origin:
         if case.proxy is None:
-            yield f"http://{stack.enter_context(dead_origin())}"
+            yield f"http://{origin}"
             return
-        match case.origin:
-            case "quiet":
-                origin = stack.enter_context(quiet_origin())
-            case "dead":
-                origin = stack.enter_context(dead_origin())
-            case _:
-                origin = embedded.removeprefix("http://")
-        base = stack.enter_context(running(case.proxy, case.config, origin))
-        if case.primed:
-            with urllib.request.urlopen(base + case.stream, timeout=30) as response:
-                response.read()
-        yield base
+        with running(case.proxy, case.config, origin) as base:
+            prime(case, base)
+            yield base
+
+
+@contextmanager
+def origin_of(case: Case, embedded: str) -> Iterator[str]:
+    """What stands behind the case's proxy, as host:port; without a proxy nothing listens there."""
+    with ExitStack() as stack:
+        if case.origin == "quiet":
+            yield stack.enter_context(quiet_origin())
+        elif case.origin == "dead" or case.proxy is None:
+            yield stack.enter_context(dead_origin())
+        else:
+            yield embedded.removeprefix("http://")
+
+
+def prime(case: Case, base: str) -> None:
+    """Read the stream once, where the case wants it to have been read before."""
+    if case.primed:
+        with urllib.request.urlopen(base + case.stream, timeout=30) as response:
+            response.read()
 
 
 def observe(case: Case, embedded: str, directory: Path) -> Outcome:

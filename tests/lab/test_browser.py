@@ -118,7 +118,7 @@ async def both(directory: Path) -> tuple[dict[str, list[Seen]], dict[str, list[S
             await asyncio.wait_for(server.browser_is_there.wait(), _START_S)
             ours = await read(server)
             theirs = await asyncio.wait_for(server.seen, 30)
-    return {name: [Seen(**event) for event in events] for name, events in theirs.items()}, ours  # type: ignore[arg-type]  # JSON
+    return {name: [Seen(**event) for event in events] for name, events in theirs.items()}, ours
 
 
 async def test_a_browser_and_sse_check_see_the_same_at_the_same_time(tmp_path):

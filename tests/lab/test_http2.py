@@ -1,10 +1,8 @@
 """Real proxies over TLS with HTTP/2: what is true of a deployment over HTTP/1.1 is found over HTTP/2 too, and what is HTTP/2's own is named."""
 
 import json
-import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -13,8 +11,9 @@ import pytest
 
 from tests.lab.cases import CASES, Case
 from tests.lab.conftest import AT_ONCE
+from tests.lab.deployments import origin_of, prime
 from tests.lab.over_tls import running_over_tls
-from tests.lab.proxies import HAPROXY, NGINX, dead_origin, quiet_origin
+from tests.lab.proxies import HAPROXY, NGINX
 from tests.support.process import sse_check
 
 pytestmark = pytest.mark.lab
@@ -113,18 +112,8 @@ def observe(case: Case, embedded: str, directory: Path, *, streams: int | None =
     """`sse-check run` on the case over TLS, each probe over both protocols."""
     directory.mkdir()
     assert case.proxy is not None
-    with ExitStack() as stack:
-        match case.origin:
-            case "quiet":
-                origin = stack.enter_context(quiet_origin())
-            case "dead":
-                origin = stack.enter_context(dead_origin())
-            case _:
-                origin = embedded.removeprefix("http://")
-        plain, base = stack.enter_context(running_over_tls(case.proxy, case.config, origin))
-        if case.primed:
-            with urllib.request.urlopen(plain + case.stream, timeout=30) as response:
-                response.read()
+    with origin_of(case, embedded) as origin, running_over_tls(case.proxy, case.config, origin) as (plain, base):
+        prime(case, plain)
         return asked(case.scenario(base), directory)
 
 

@@ -154,7 +154,8 @@ class Said:
 def said_of(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """What sse-check said of a way; every way that was selected is begun with the first that is asked for."""
     items = [item for item in request.session.items if item.path == request.path]
-    wanted = [way for item in items if isinstance(way := getattr(item, "callspec", None) and item.callspec.params.get("way"), Way)]  # type: ignore[attr-defined]  # of parametrized tests only
+    parameters = (getattr(getattr(item, "callspec", None), "params", {}) for item in items)
+    wanted = [way for of_item in parameters if isinstance(way := of_item.get("way"), Way)]
     reports = tmp_path_factory.mktemp("presets")
     with ThreadPoolExecutor(AT_ONCE) as pool:
         begun: dict[int, Future[Said]] = {id(way): pool.submit(observe, way, reports / way.name) for way in wanted}

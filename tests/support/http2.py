@@ -14,6 +14,8 @@ from h2.events import DataReceived, Event, RequestReceived, StreamReset
 from h2.exceptions import H2Error
 from h2.settings import SettingCodes, Settings
 
+from tests.support.servers import connection_server
+
 SSE: dict[str, str] = {"content-type": "text/event-stream"}
 
 
@@ -110,12 +112,8 @@ async def http2_server(
     handler: Handler, *, tls: ssl.SSLContext, settings: Mapping[SettingCodes, int] | None = None, silent: bool = False
 ) -> AsyncIterator[str]:
     """Have each connection served by `handler`, then close it; gives the base URL. `silent`: nothing is sent, not even SETTINGS."""
-    tasks: set[asyncio.Task[None]] = set()
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         h2 = H2Connection(H2Configuration(client_side=False, validate_outbound_headers=False, normalize_outbound_headers=False))
         h2.local_settings = Settings(client=False, initial_values=dict(settings or {}))
         peer = Peer(reader, writer, h2)
@@ -125,26 +123,16 @@ async def http2_server(
                 h2.initiate_connection()
                 peer.flush()
                 listening = asyncio.ensure_future(peer.listen())
-            await handler(peer)
-            await writer.drain()
-            writer.close()
-            await writer.wait_closed()
-        except (ConnectionError, ssl.SSLError, H2Error, asyncio.CancelledError):
-            pass  # the client has gone, or the test is over
+            with suppress(H2Error):
+                await handler(peer)
+                await writer.drain()
+                writer.close()
+                await writer.wait_closed()
         finally:
             if listening is not None:
                 listening.cancel()
                 with suppress(ConnectionError, ssl.SSLError, H2Error, asyncio.CancelledError):
                     await listening
-            writer.transport.abort()
-            tasks.discard(task)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
-    try:
-        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # for the transports to be told
+    async with connection_server(converse, tls=tls) as port:
+        yield f"https://127.0.0.1:{port}"

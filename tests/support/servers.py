@@ -5,6 +5,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+Converse = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Handler = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 
 SSE_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -16,9 +17,8 @@ def chunk(data: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def raw_server(handler: Handler, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
-    """Answer each connection's first request (its head, and the body that came with it) by `handler`, then close."""
-
+async def connection_server(converse: Converse, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """Have each connection served by `converse`, then close it; gives the port. That a client goes is its right."""
     tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -26,9 +26,7 @@ async def raw_server(handler: Handler, *, tls: ssl.SSLContext | None = None) -> 
         assert task is not None
         tasks.add(task)
         try:
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = next((int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0)
-            await handler(head + await reader.readexactly(length), writer)
+            await converse(reader, writer)
             await writer.drain()
             writer.close()
             await writer.wait_closed()
@@ -40,13 +38,37 @@ async def raw_server(handler: Handler, *, tls: ssl.SSLContext | None = None) -> 
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     try:
-        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0)  # for the transports to be told
+
+
+@asynccontextmanager
+async def raw_server(handler: Handler, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """Answer each connection's first request (its head, and the body that came with it) by `handler`, then close."""
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next((int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0)
+        await handler(head + await reader.readexactly(length), writer)
+
+    async with connection_server(converse, tls=tls) as port:
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+
+
+@asynccontextmanager
+async def greeting_server() -> AsyncIterator[int]:
+    """A server that speaks first, and no TLS, while the context lasts; gives its port."""
+
+    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 this is not TLS\r\n")
+
+    async with connection_server(greet) as port:
+        yield port
 
 
 def answering(raw: bytes) -> Handler:
