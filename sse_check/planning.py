@@ -89,7 +89,7 @@ class Planner:
 
     def _direct(self, request: Request, url: str) -> Request:
         """The request on the way past the proxies, which leads to the target's own application."""
-        return replace(request, url=url, tls=self._certificates.context())
+        return replace(request, url=url, tls=self._certificates.context(), tls_elsewhere=self._certificates.context(shown=False))
 
     def _streams(self, probe: Probe, phase: Phase) -> list[StreamPlan]:
         scenario = self._scenario

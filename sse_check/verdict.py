@@ -59,7 +59,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """What a recording comes to. `reasons` are the sentences that the verdict rests on, the weightiest first.
 
     `metrics` are the streams that the scenario asked for, which alone meet or miss the criteria; the others explain:
-    `follow_ups`, the `searches` for the `limits`, and the connections of a stream that was cut on purpose (`reconnects`).
+    `follow_ups`, the `searches` for the `limits`, and what reconnects on purpose have shown (`resumes`).
     """
 
     verdict: Verdict
@@ -71,7 +71,6 @@ class Outcome(Struct, frozen=True, kw_only=True):
     follow_ups: tuple[StreamMetrics, ...] = ()
     searches: tuple[StreamMetrics, ...] = ()
     limits: tuple[Limits, ...] = ()
-    reconnects: tuple[StreamMetrics, ...] = ()
     resumes: tuple[Resume, ...] = ()
 
     @property
@@ -115,7 +114,6 @@ def judge(recording: Recording, scenario: Scenario | None = None) -> Outcome:
         follow_ups=follow_ups,
         searches=searches,
         limits=limits,
-        reconnects=reconnects,
         resumes=resumes,
     )
 

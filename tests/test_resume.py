@@ -243,7 +243,7 @@ def test_the_streams_of_a_resume_do_not_count_for_the_criteria():
     """
     outcome = judged(WHOLE, first(["1", "2", "3"]), then(["4", "5"]), of=scenario(PROBE))
     assert outcome.metrics[0].stream == WHOLE
-    assert (len(outcome.metrics), len(outcome.reconnects)) == (1, 2)
+    assert len(outcome.metrics) == len(outcome.resumes) == 1
     assert outcome.verdict == "viable"
 
 

@@ -8,7 +8,7 @@ long they were made, they do not show; so what is known of the sending, or of th
 from itertools import pairwise
 from typing import Final, Literal
 
-from sse_check.diagnosis.shape import EVEN, HELD_S, Release, delivery, releases, spread
+from sse_check.diagnosis.shape import AT_ONCE_S, END_BEHIND_S, EVEN, HELD_S, Release, delivery, releases, spread
 from sse_check.diagnosis.sign import Figures, Sign, View
 from sse_check.metrics import StreamMetrics
 from sse_check.units import format_duration
@@ -17,13 +17,9 @@ from sse_check.units import format_duration
 MANY: Final = 8
 # What comes sooner after the request was not waited for: a mock, a cache of the application's own.
 LATE_S: Final = 0.5
-# Reads that follow each other at once, on a slow machine too.
-AT_ONCE_S: Final = 0.05
 # The fastest models make 2,000 tokens a second, so a short answer may come within AT_ONCE_S; but each is then written, and
 # read, by itself. A buffer that is let go brings many to a read.
 TO_A_READ: Final = 4
-# What is held back whole is let go when the response ends.
-END_BEHIND_S: Final = 1.0
 # Events in a full block: of fewer, the event may be longer than a network's packet, and cut by that.
 IN_A_BLOCK: Final = 3
 

@@ -9,7 +9,7 @@ import itertools
 from typing import Final, Literal
 
 from sse_check.diagnosis.gradual import all_at_once, collected, compressed, in_blocks, nothing_came
-from sse_check.diagnosis.shape import HELD_S, Delivery, by_bytes, delivery, one_behind
+from sse_check.diagnosis.shape import AT_ONCE_S, END_BEHIND_S, HELD_S, Delivery, by_bytes, delivery, one_behind
 from sse_check.diagnosis.sign import Figures, Sign, View
 from sse_check.escape import quoted
 from sse_check.metrics import StreamMetrics
@@ -24,10 +24,6 @@ MIN_SPAN_S: Final = 0.5
 BUNCHED_SHARE: Final = 0.1
 # ...and they arrive when T is over, give or take what a hint is wrong by. Sooner, and they were ready all the time.
 HELD_SHARE: Final = 0.8
-# Events that came within this came in one moment: reads that follow each other at once, on a slow machine too.
-AT_ONCE_S: Final = 0.05
-# What is held back whole is let go when the response ends, so the end is right behind the last event.
-END_BEHIND_S: Final = 1.0
 # One bunch may be a hiccup of the network; so many of them, or nearly all events in them, is a habit.
 MANY_BUNCHES: Final = 3
 NEARLY_ALL: Final = 0.8

@@ -20,6 +20,10 @@ APART_S: Final = 0.04
 # make 0.04 and 0.2 s, twice that through two of them (HAProxy without `option http-no-delay`: 0.41 s measured with its
 # compression on), and no user calls that a broken stream; buffers hold longer.
 HELD_S: Final = 0.45
+# Events that came within this came in one moment: reads that follow each other at once, on a slow machine too.
+AT_ONCE_S: Final = 0.05
+# What is held back whole is let go when the response ends, so the end is right behind the last event.
+END_BEHIND_S: Final = 1.0
 # A buffer that counts bytes lets go equal amounts, a timer at equal intervals: relative spread below this.
 EVEN: Final = 0.2
 # A connection that is cut after less silence was not cut for it: idle timeouts are a second and more, minus a tick.
