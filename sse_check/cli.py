@@ -282,7 +282,7 @@ def _run_action(environ: Mapping[str, str], interruption: Interruption) -> int:
             checked = _observed(scenario, secrets=secrets, report_dir=report_dir, hosts=hosts, progress=progress, interruption=interruption)
         # The outputs first, and then what only people read: an interrupted step has seconds.
         github.write_outputs(inputs.output_file, github.outputs(checked.result, inputs.report_dir))
-        github.append_summary(inputs.summary_file, checked.result)
+        github.append_summary(inputs.summary_file, checked.report)
     finally:
         github.hand_over(report_dir, inputs.workspace)
     github.show_logs(checked.result, out)

@@ -15,7 +15,7 @@ from typing import Final, Literal, TextIO
 
 from sse_check.errors import UsageError
 from sse_check.escape import command_data, command_property, log_lines, visible
-from sse_check.report import SUMMARY_LIMIT, Result, summary_markdown
+from sse_check.report import SUMMARY_LIMIT, Report, Result, summary_markdown
 from sse_check.scenario import Mistake
 
 # A step keeps ten annotations of a kind (actions/runner, ExecutionContext.cs): nine, and one that counts the rest.
@@ -263,12 +263,12 @@ def write_first_outputs(environ: Mapping[str, str]) -> None:
     write_outputs(_path(environ, "GITHUB_OUTPUT"), outputs(None, report_dir))
 
 
-def append_summary(file: Path | None, result: Result) -> None:
+def append_summary(file: Path | None, report: Report) -> None:
     """Append to the step summary, in what room there is: beyond 1 MiB GitHub would drop all of it."""
     if file is None:
         return
     already = file.stat().st_size if file.exists() else 0
-    markdown = summary_markdown(result, min(SUMMARY_LIMIT, SUMMARY_BYTES - already - 1))
+    markdown = summary_markdown(report, min(SUMMARY_LIMIT, SUMMARY_BYTES - already - 1))
     if markdown:
         with file.open("a", encoding="utf-8", newline="\n") as summary:
             summary.write(markdown + "\n")

@@ -19,7 +19,7 @@ from sse_check.interruption import Interruption
 from sse_check.probe import LiveStream, Stop
 from sse_check.recording import Recording, from_lines, merge, to_lines
 from sse_check.redaction import Redactor, implied_secrets, named_texts
-from sse_check.report import Result, build_result, junit_xml, report_json, summary_markdown
+from sse_check.report import Report, Result, build_report, junit_xml, report_json, summary_markdown
 from sse_check.scenario import Probe, Scenario, WebSocketFallback
 from sse_check.units import format_duration
 from sse_check.verdict import judge
@@ -42,8 +42,13 @@ class Checked:
     """A run that is over: what was observed, and what it comes to. `stopped_by` is the signal that interrupted it, if anything did."""
 
     recording: Recording
-    result: Result
+    report: Report
     stopped_by: signal.Signals | None = None
+
+    @property
+    def result(self) -> Result:
+        """What report.json holds."""
+        return self.report.result
 
 
 class Audience:
@@ -108,7 +113,7 @@ async def check(
             recording = msgspec.structs.replace(recording, services=await services.recordings(logs=wanted))
             if scenario.services:
                 run.audience.stage("Removing the services")
-    return Checked(recording=recording, result=build_result(recording, judge(recording)), stopped_by=interruption.by)
+    return Checked(recording=recording, report=build_report(recording), stopped_by=interruption.by)
 
 
 def _soon(loop: asyncio.AbstractEventLoop, stop: Stop, why: str) -> None:
@@ -229,7 +234,7 @@ def rejudge(paths: Iterable[Path], scenario: Scenario | None) -> Checked:
     recording = merge(recordings)
     if scenario is not None:
         recording = msgspec.structs.replace(recording, scenario=scenario)
-    return Checked(recording=recording, result=build_result(recording, judge(recording)))
+    return Checked(recording=recording, report=build_report(recording))
 
 
 def prepare_report_dir(path: Path) -> None:
@@ -246,7 +251,7 @@ def publish(checked: Checked, report_dir: Path) -> None:
     """Write the report directory; each file appears whole or not at all. The recording first: all else follows from it."""
     _write(report_dir / "recording.ndjson", to_lines(checked.recording))
     _write(report_dir / "report.json", [report_json(checked.result)])
-    _write(report_dir / "summary.md", [summary_markdown(checked.result).encode()])
+    _write(report_dir / "summary.md", [summary_markdown(checked.report).encode()])
     _write(report_dir / "junit.xml", [junit_xml(checked.result)])
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 from sse_check.escape import log_lines, visible
 from sse_check.pipeline import Audience
-from sse_check.probe import LiveStream, StreamPlan
-from sse_check.recording import Factor
+from sse_check.probe import LiveStream
+from sse_check.report.names import which
 from sse_check.units import format_duration
 
 if TYPE_CHECKING:
@@ -17,13 +17,6 @@ if TYPE_CHECKING:
 
 # Seldom enough that drawing does not delay the reads that are being timed.
 _INTERVAL: Final = 0.5
-_FACTORS: Final[dict[Factor, str]] = {
-    "identity": "without compression",
-    "alone": "one by itself",
-    "again": "a second time",
-    "direct": "past the proxies",
-    "resume": "after the last event",
-}
 _MAX_ROWS: Final = 12
 
 
@@ -120,7 +113,7 @@ class Progress(Audience):
 
 
 def _cells(probe: str, stream: LiveStream) -> tuple[str, str, str, str]:
-    name = visible(probe, 40) + _which(stream.plan)
+    name = visible(probe, 40) + which(stream.plan.stream, stream.plan.phase, stream.plan.factor, stream.plan.arm)
     if stream.finished:
         state = "ended"
     elif stream.head_seen is None:
@@ -130,21 +123,6 @@ def _cells(probe: str, stream: LiveStream) -> tuple[str, str, str, str]:
     since = (time.monotonic_ns() - stream.events_ns[-1]) / 1e9 if stream.events_ns else None
     last = "" if since is None or stream.finished else f"{since:.1f} s ago"
     return name, state, str(len(stream.events_ns)), last
-
-
-def _which(plan: StreamPlan) -> str:
-    """What tells a stream from the others of its probe, to stand behind the probe's name."""
-    if plan.phase == "concurrency":
-        return f" #{plan.stream}"
-    if plan.phase == "resume":
-        return ", to be cut" if plan.stream == 1 else ", asked for again"
-    parts = []
-    if plan.arm is not None:
-        rhythm = f" every {format_duration(plan.arm.every)}" if plan.arm.every else ""
-        parts.append(plan.arm.kind + rhythm + (f", {plan.arm.size:,} bytes" if plan.arm.size else ""))
-    if plan.factor is not None:
-        parts.append(_FACTORS[plan.factor])
-    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _line(probe: str, stream: LiveStream) -> str:

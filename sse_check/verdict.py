@@ -59,7 +59,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """What a recording comes to. `reasons` are the sentences that the verdict rests on, the weightiest first.
 
     `metrics` are the streams that the scenario asked for, which alone meet or miss the criteria; the others explain:
-    `follow_ups`, the `searches` for the `limits`, and what reconnects on purpose have shown (`resumes`).
+    `follow_ups`, the `searches` for the `limits`, and `reconnects` on purpose with what they have shown (`resumes`).
     """
 
     verdict: Verdict
@@ -70,6 +70,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     metrics: tuple[StreamMetrics, ...]
     follow_ups: tuple[StreamMetrics, ...] = ()
     searches: tuple[StreamMetrics, ...] = ()
+    reconnects: tuple[StreamMetrics, ...] = ()
     limits: tuple[Limits, ...] = ()
     resumes: tuple[Resume, ...] = ()
 
@@ -113,6 +114,7 @@ def judge(recording: Recording, scenario: Scenario | None = None) -> Outcome:
         metrics=tuple(asked),
         follow_ups=follow_ups,
         searches=searches,
+        reconnects=reconnects,
         limits=limits,
         resumes=resumes,
     )

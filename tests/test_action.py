@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from sse_check import github
-from sse_check.report import Result, build_result
+from sse_check.report import Report, Result, build_result
 from sse_check.verdict import judge
 from tests.support.process import ROOT
 from tests.support.runner import commands_in, read_outputs
@@ -321,7 +321,7 @@ def test_the_summary_takes_the_room_that_there_is(tmp_path):
     file = tmp_path / "summary"
     for already, begins in ((0, True), (github.SUMMARY_BYTES - 2_000, True), (github.SUMMARY_BYTES - 10, False)):
         file.write_text("x" * already)
-        github.append_summary(file, result_with(50))
+        github.append_summary(file, Report(result=result_with(50), pictures=()))
         text = file.read_text()
         assert len(text.encode()) <= github.SUMMARY_BYTES
         assert ("### ❌" in text) == begins

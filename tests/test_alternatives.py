@@ -8,7 +8,7 @@ import pytest
 from sse_check.alternatives import footing, silence_to_hold
 from sse_check.diagnosis import Finding
 from sse_check.recording import FallbackRecording
-from sse_check.report import build_result, report_json, summary_markdown, terminal_text
+from sse_check.report import Report, build_result, report_json, summary_markdown, terminal_text
 from sse_check.scenario import Fallback, WebSocketFallback
 from tests.support.streams import answer, every, judged, recording, scenario, stream
 
@@ -109,4 +109,4 @@ def test_every_report_says_that_no_fallback_was_tried():
     assert result.recommendation == "PUNT to WebSocket"
     assert msgspec.json.decode(report_json(result))["footing"].startswith(said)
     assert said in terminal_text(result)
-    assert "No fallback was tried" in summary_markdown(result)
+    assert "No fallback was tried" in summary_markdown(Report(result=result, pictures=()))

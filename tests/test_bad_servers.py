@@ -25,7 +25,7 @@ async def verdict_on(handler: Handler, probe: str = "until: {event: done}, timeo
         assert time.monotonic() - began < BUDGET_S + 2
     assert report_json(checked.result)
     assert junit_xml(checked.result)
-    assert summary_markdown(checked.result)
+    assert summary_markdown(checked.report)
     assert commands_in(terminal_text(checked.result)) == []
     return checked
 

@@ -654,7 +654,7 @@ async def test_credentials_of_fallbacks_stay_secret():
         )
         checked = await check(scenario)
     everything = b"".join(to_lines(checked.recording)).decode() + report_json(checked.result).decode()
-    everything += summary_markdown(checked.result) + terminal_text(checked.result)
+    everything += summary_markdown(checked.report) + terminal_text(checked.result)
     assert checked.result.recommendation == "BLOCKED: no fallback works"
     assert "the last message was" in checked.result.fallbacks[0].detail
     assert [secret for secret in secrets if secret in everything] == []
@@ -680,4 +680,4 @@ async def test_a_run_holds_a_websocket_longer_than_what_cut_its_stream():
     assert fallback.held == pytest.approx(1.2 * limit, abs=0.01)
     assert took > limit + 1.2 * limit
     assert "stayed open in silence for 5.4" in terminal_text(checked.result)
-    assert "| Answered after | Open in silence for |" in summary_markdown(checked.result)
+    assert "| Answered after | Open in silence for |" in summary_markdown(checked.report)

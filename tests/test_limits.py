@@ -17,6 +17,7 @@ from sse_check.diagnosis import platforms as platforms_module
 from sse_check.pipeline import _undeclared, check
 from sse_check.recording import Arm, StreamRecording
 from sse_check.report.markdown import summary_markdown
+from sse_check.report.report import Report
 from sse_check.report.result import build_result
 from sse_check.report.terminal import terminal_text
 from sse_check.scenario import Compare, LimitSearch, Probe, Scenario, Target
@@ -414,7 +415,7 @@ def test_the_measured_limit_stands_beside_the_documented_one():
     assert "Documented by default: nginx 60s" in outcome.findings[0].message
     row = next(row for row in result.limit_table if row.limit.endswith("silence (idle)"))
     assert (row.measured, row.documented) == ("1.95s (1 stream)", "nginx 60s")
-    assert any("1.95s" in line and "nginx 60s |" in line for line in summary_markdown(result).splitlines())
+    assert any("1.95s" in line and "nginx 60s |" in line for line in summary_markdown(Report(result=result, pictures=())).splitlines())
 
 
 def test_the_ceiling_behind_the_first_stands_in_its_finding():

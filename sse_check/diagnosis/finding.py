@@ -1,6 +1,7 @@
 """A finding: one fault, with its evidence in figures, how sure it is, and what would cure it."""
 
-from typing import Literal
+import re
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -27,3 +28,23 @@ class Finding(Struct, frozen=True, kw_only=True):
     evidence: dict[str, float | int | str]
     message: str
     fixes: tuple[Fix, ...] = ()
+
+
+# What is to be copied stands at the beginning of a cure, behind a colon, or is the header to be sent, in code spans that
+# "and" joins; what parentheses hold are examples.
+_SPANS: Final = r"`[^`]+`(?: and `[^`]+`)*"
+_TO_COPY: Final = re.compile(rf"(?:^|: )({_SPANS})|[Ss]end (?:the response header |exactly )?(?=`[A-Z][A-Za-z-]*: )({_SPANS})")
+_EXAMPLES: Final = re.compile(r" \((?:[^()`]|`[^`]*`)*\)")
+
+
+def ready_to_copy(fix: Fix) -> str | None:
+    r"""The lines that a fix wants written, as they can be pasted; None where it wants something else done.
+
+    >>> ready_to_copy(Fix(where="nginx", text="In the location of the stream: `gzip off; proxy_buffering off;`", source=""))
+    'gzip off;\nproxy_buffering off;'
+    """
+    found = _TO_COPY.search(_EXAMPLES.sub("", fix.text))
+    if found is None:
+        return None
+    lines = re.findall(r"`([^`]+)`", found[1] or found[2])
+    return "\n".join(line.replace("; ", ";\n") if line.endswith(";") else line for line in lines)

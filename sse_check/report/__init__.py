@@ -1,8 +1,22 @@
-"""The reports: each renders the same frozen `Result`, none of them judges."""
+"""The reports: each renders the same frozen `Report`, none of them judges."""
 
 from sse_check.report.junit import junit_xml
 from sse_check.report.markdown import SUMMARY_LIMIT, summary_markdown
+from sse_check.report.picture import StreamPicture, pictures
+from sse_check.report.report import Report, build_report
 from sse_check.report.result import Result, build_result, report_json
 from sse_check.report.terminal import terminal_text
 
-__all__ = ["SUMMARY_LIMIT", "Result", "build_result", "junit_xml", "report_json", "summary_markdown", "terminal_text"]
+__all__ = [
+    "SUMMARY_LIMIT",
+    "Report",
+    "Result",
+    "StreamPicture",
+    "build_report",
+    "build_result",
+    "junit_xml",
+    "pictures",
+    "report_json",
+    "summary_markdown",
+    "terminal_text",
+]

@@ -1,4 +1,4 @@
-"""summary.md, the job summary: the verdict, the cause, what to change; everything else is folded.
+"""summary.md, the job summary: the verdict, the cause, what to change, a picture and the worst streams; everything else is folded.
 
 It is made of sections, each whole Markdown by itself. Where all of them are too much, whole sections are left out.
 """
@@ -7,18 +7,23 @@ from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from sse_check.diagnosis.finding import ready_to_copy
 from sse_check.escape import code, fence, literal, prose
-from sse_check.report.result import ENDINGS, FACTORS, Result, grouped_findings
+from sse_check.report.mermaid import chart
+from sse_check.report.names import FACTORS, stream_name
+from sse_check.report.report import Report
+from sse_check.report.result import ENDINGS, StreamResult, grouped_findings, leading
 from sse_check.units import format_duration
 
 # GitHub drops a step summary of more than 1,048,576 bytes whole (actions/runner, FileCommandManager.cs).
 SUMMARY_LIMIT: Final = 900 * 1024
-_ROWS: Final = (200, 50, 10)  # rows of each table, fewer each time until it fits
+_ROWS: Final = (200, 50, 10)  # rows of each folded table, fewer each time until it fits
+_SHOWN: Final = 8  # rows of what is not folded: a phone's screen
 _SECTION: Final = "\f"  # stands between sections in the template; no value can hold it, as every filter spells controls out
 
 
-def summary_markdown(result: Result, limit: int = SUMMARY_LIMIT) -> str:
-    """The result as GitHub-flavoured Markdown of at most `limit` bytes: fewer rows first, then fewer sections.
+def summary_markdown(report: Report, limit: int = SUMMARY_LIMIT) -> str:
+    """The report as GitHub-flavoured Markdown of at most `limit` bytes: fewer rows first, then fewer sections.
 
     The verdict, which is the first section, is never left out; where not even that has room, the text is empty.
     """
@@ -30,8 +35,12 @@ def summary_markdown(result: Result, limit: int = SUMMARY_LIMIT) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    jinja.filters.update(code=code, prose=prose, fence=fence, literal=literal, duration=_duration, mark=_mark, limit=_limit, source=_source)
+    jinja.filters.update(code=code, prose=prose, fence=fence, literal=literal, ready_to_copy=ready_to_copy)
+    jinja.filters.update(duration=_duration, mark=_mark, limit=_limit, source=_source, name=_name)
     template = jinja.get_template("summary.md.j2")
+    result = report.result
+    groups = grouped_findings(result)
+    lead = leading(result)
     # The worst first: what is cut off at the end must be the good news.
     criteria = sorted(result.criteria, key=lambda c: (c.passed is not False, c.passed is not None))
     worst = sorted(result.test_results, key=lambda s: (s.passed, s.success_rate))
@@ -40,10 +49,13 @@ def summary_markdown(result: Result, limit: int = SUMMARY_LIMIT) -> str:
         text = template.render(
             result=result,
             rows=rows,
+            shown=_SHOWN,
             criteria=criteria,
             worst=worst,
             tokens=any(stream.tokens for stream in worst),
-            groups=grouped_findings(result),
+            groups=groups,
+            lead=next((group for group in groups if group == lead), None),
+            chart=chart(report.pictures, result.findings),
             endings=ENDINGS,
             factors=FACTORS,
             section=_SECTION,
@@ -87,6 +99,10 @@ def _limit(seconds: float | str | None) -> str:
 def _source(source: str, text: str) -> str:
     """A source of ours: a link if it is one, else what it says (`measured with nginx 1.22`)."""
     return f"[{text}]({source})" if source.startswith("https://") else prose(source)
+
+
+def _name(stream: StreamResult) -> str:
+    return stream_name(stream.probe, stream.stream, stream.phase, stream.factor)
 
 
 def _mark(passed: bool | None) -> str:

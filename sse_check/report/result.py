@@ -12,7 +12,7 @@ from msgspec import Struct
 from sse_check.alternatives import footing
 from sse_check.diagnosis import Finding, Hop, Limits, Resume, hops_of
 from sse_check.metrics import StreamMetrics, percent
-from sse_check.recording import FallbackRecording, Recording, ServiceRecording
+from sse_check.recording import Factor, FallbackRecording, Phase, Recording, ServiceRecording
 from sse_check.report.strip import strip
 from sse_check.report.way import InstanceResult, LimitRow, instance_results, limit_rows
 from sse_check.verdict import CriterionResult, Outcome, Verdict, stream_passed
@@ -31,8 +31,8 @@ class StreamResult(Struct, frozen=True, kw_only=True):
 
     probe: str
     stream: int
-    phase: str
-    factor: str | None
+    phase: Phase
+    factor: Factor | None
     passed: bool
     status: int | None
     total_events: int
@@ -129,6 +129,7 @@ class Result(Struct, frozen=True, kw_only=True):
     summary: Summary
     environment: ReportEnvironment
     interrupted: str | None
+    baseline: None = None
 
 
 def build_result(recording: Recording, outcome: Outcome) -> Result:
@@ -264,18 +265,17 @@ def grouped_findings(result: Result) -> tuple[FindingGroup, ...]:
     return tuple(FindingGroup(first=found[0], probes=tuple(f.probe for f in found if f.probe)) for found in by_code.values())
 
 
+def leading(result: Result) -> FindingGroup | None:
+    """The fault that the answer rests on: the first error; where the machine was too late to tell, that."""
+    groups = grouped_findings(result)
+    wanted = [g for g in groups if g.first.severity == "error" or (result.verdict == "inconclusive" and g.first.code == "runner-noise")]
+    return wanted[0] if wanted else None
+
+
 def missed_criteria(result: Result) -> tuple[CriterionResult, ...]:
     """The criteria that were not met, or could not be judged."""
     return tuple(c for c in result.criteria if c.passed is not True)
 
-
-FACTORS: Final = {
-    "identity": "without compression",
-    "alone": "one by itself",
-    "again": "nothing, a second time",
-    "direct": "directly, past the proxies",
-    "resume": "goes on after the last event",
-}
 
 ENDINGS: Final = {
     "until": "as planned",

@@ -1,0 +1,193 @@
+"""What the pictures of a run show, as values: events over time, beside when they were sent or due, and what was found on them.
+
+A drawing has nothing to work out any more; Markdown, the page and the terminal draw the same values. All times are
+seconds from the moment the stream's request was sent.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from sse_check.diagnosis import Finding
+from sse_check.metrics import StreamMetrics
+from sse_check.recording import Factor, Phase, StreamRecording
+from sse_check.report.names import stream_name
+from sse_check.scenario import Criteria
+from sse_check.units import format_duration
+from sse_check.verdict import Outcome, stream_passed
+
+_NS: Final = 1e9
+_MAX_DUE: Final = 100_000  # events of a hint: as many as a scenario may expect
+
+StepName = Literal["name lookup", "connect", "TLS", "waiting for the head", "waiting for the first event", "events", "silence"]
+
+Beside = Literal["sent", "due", "sent, then due"]
+
+_HELD: Final = frozenset({"buffered-full", "buffered-block", "buffered-time", "one-behind", "compressed-buffered", "cached"})
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """One phase of a connection, for a waterfall."""
+
+    name: StepName
+    start: float
+    end: float
+
+
+class Mark(Struct, frozen=True, kw_only=True):
+    """Where on a stream the evidence of a finding lies, or a limit that was judged by (`code` is empty then).
+
+    From `start` to `end`; an instant where they are equal.
+    """
+
+    code: str
+    text: str
+    start: float
+    end: float
+
+
+class StreamPicture(Struct, frozen=True, kw_only=True):
+    """One stream. The n-th of `received` is when its n-th event arrived.
+
+    `beside` is when events were sent by the server's own stamps (on the clock of the fastest event), when they were due by
+    the scenario's hints, or one after the other; `beside_is` says which. `alive` are heartbeats.
+    """
+
+    name: str
+    probe: str
+    stream: int
+    phase: Phase
+    factor: Factor | None
+    passed: bool | None
+    received: tuple[float, ...]
+    beside: tuple[float, ...]
+    beside_is: Beside | None
+    alive: tuple[float, ...]
+    end: float
+    steps: tuple[Step, ...]
+    marks: tuple[Mark, ...]
+
+
+def pictures(outcome: Outcome, criteria: Criteria) -> tuple[StreamPicture, ...]:
+    """Every stream of a run: those that the scenario asked for, the worst first, then those that explain them."""
+    verdicts = [(m, stream_passed(m, criteria, outcome.findings)) for m in outcome.metrics]
+    order = {f.probe: number for number, f in reversed(list(enumerate(outcome.findings)))}
+    # Not good before not known before good; among those as the findings are, so that the cause comes first.
+    worst = sorted(verdicts, key=lambda pair: (pair[1] is not False, pair[1] is True, order.get(pair[0].stream.probe, len(order))))
+    asked = [_picture(m, passed, outcome.findings, criteria) for m, passed in worst]
+    others = [_picture(m, None, (), criteria) for m in (*outcome.follow_ups, *outcome.searches, *outcome.reconnects)]
+    return (*asked, *others)
+
+
+def _picture(m: StreamMetrics, passed: bool | None, findings: Iterable[Finding], criteria: Criteria) -> StreamPicture:
+    stream = m.stream
+    received = tuple(at / _NS for at in stream.events.at_ns)
+    beside, beside_is = _beside(m, received)
+    mine = [f for f in findings if f.probe == stream.probe and stream.stream in f.streams]
+    return StreamPicture(
+        name=stream_name(stream.probe, stream.stream, stream.phase, stream.factor, stream.arm),
+        probe=stream.probe,
+        stream=stream.stream,
+        phase=stream.phase,
+        factor=stream.factor,
+        passed=passed,
+        received=received,
+        beside=beside,
+        beside_is=beside_is,
+        alive=tuple(at / _NS for at in stream.comments_ns),
+        end=m.ended,
+        steps=_steps(stream, m),
+        marks=(*(_mark(f, m, beside) for f in mine), *(_limits(m, criteria) if stream.factor is None else ())),
+    )
+
+
+def _beside(m: StreamMetrics, received: Sequence[float]) -> tuple[tuple[float, ...], Beside | None]:
+    """When the events were sent by the server's own clock, else when they were due by the scenario's hints."""
+    every = None if m.stream.arm is not None else m.probe.expect.every
+    if m.stamps is not None:
+        pairs = zip(m.stamps.arrived, m.stamps.delays(), strict=True)
+        sent = sorted(arrived - delay for arrived, delay in pairs)
+        missing = (m.probe.expect.events or 0) - len(received)
+        if every is None or missing <= 0:
+            return tuple(sent), "sent"
+        return (*sent, *(sent[-1] + number * every for number in range(1, missing + 1))), "sent, then due"
+    if every is None:
+        return (), None
+    # The first was due at once, unless what came shows that the server began later.
+    count = m.probe.expect.events or int(m.ended / every) + 1
+    begin = max(0.0, min((at - number * every for number, at in enumerate(received)), default=0.0))
+    return tuple(begin + number * every for number in range(min(count, _MAX_DUE))), "due"
+
+
+def _steps(stream: StreamRecording, m: StreamMetrics) -> tuple[Step, ...]:
+    """The phases of a connection that took place, one after the other."""
+    times = stream.times
+    last_life = max([*stream.events.at_ns[-1:], *stream.comments_ns[-1:]], default=None)
+    ends: list[tuple[StepName, int | None]] = [
+        ("name lookup", times.resolved_ns),
+        ("connect", times.connected_ns),
+        ("TLS", times.tls_ns),
+        ("waiting for the head", times.head_ns),
+        ("waiting for the first event", stream.events.at_ns[0] if stream.events.at_ns else None),
+        ("events", last_life if stream.events.at_ns else None),
+        ("silence", times.ended_ns),
+    ]
+    steps, at = [], times.started_ns
+    for name, end in ends:
+        if end is not None and end > at:
+            steps.append(Step(name=name, start=at / _NS, end=end / _NS))
+            at = end
+    return tuple(steps)
+
+
+def _mark(finding: Finding, m: StreamMetrics, sent: Sequence[float]) -> Mark:
+    """Where on a stream a finding's evidence lies."""
+    start, end = _lost(m, finding.evidence.get("after")) if finding.code == "lost-events" else _where(finding.code, m, sent)
+    took = f" for {format_duration(end - start)}" if end > start else f" at {format_duration(end)}"
+    return Mark(code=finding.code, text=f"{finding.code}{took}", start=start, end=end)
+
+
+def _where(code: str, m: StreamMetrics, sent: Sequence[float]) -> tuple[float, float]:
+    """From when to when a fault shows."""
+    received = [at / _NS for at in m.stream.events.at_ns]
+    first, last = (received[0], received[-1]) if received else (m.ended, m.connection or 0.0)
+    alive = max([last, *(at / _NS for at in m.stream.comments_ns)])
+    head = m.connection or 0.0
+    if code in _HELD:
+        # The event that was held back longest, from when it was sent to when it came.
+        return max(zip(sent, received, strict=False), key=lambda pair: pair[1] - pair[0], default=(min(head, first), first))
+    places = {
+        "delayed-headers": (0.0, head),
+        "slow-first-event": (min(head, first), first),
+        "concurrency-limited": (0.0, first),
+        "idle-timeout": (min(alive, m.ended), m.ended),
+        "stalled": (min(alive, m.ended), m.ended),
+        "no-heartbeat": _longest_pause([head, *sorted([*received, *(at / _NS for at in m.stream.comments_ns)]), m.ended]),
+        "redirected": (head, head),
+    }
+    start, end = places.get(code, (m.ended, m.ended))
+    return start, max(start, end)
+
+
+def _lost(m: StreamMetrics, after: object) -> tuple[float, float]:
+    """From the last event before a gap in the numbers, which has the number `after`, to the next."""
+    events, at = m.stream.events, [at / _NS for at in m.stream.events.at_ns]
+    for column in (events.id, *events.numbers.values()):
+        for number, value in enumerate(column):
+            if str(value) == str(after):
+                return at[number], at[min(number + 1, len(at) - 1)]
+    return m.ended, m.ended
+
+
+def _longest_pause(at: Sequence[float]) -> tuple[float, float]:
+    return max(pairwise(at), key=lambda pair: pair[1] - pair[0], default=(0.0, 0.0))
+
+
+def _limits(m: StreamMetrics, criteria: Criteria) -> list[Mark]:
+    """The limits that a stream is judged by, where they lie on its picture."""
+    marks = [Mark(code="", text="first event due", start=criteria.first_event, end=criteria.first_event)]
+    if criteria.deadline_from == "request":
+        marks.append(Mark(code="", text="event deadline", start=criteria.event_deadline, end=criteria.event_deadline))
+    return [mark for mark in marks if mark.start <= m.ended]
