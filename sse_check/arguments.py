@@ -18,6 +18,7 @@ from sse_check.scenario import (
     Criteria,
     LimitSearch,
     Mistake,
+    Place,
     Probe,
     Scenario,
     ScenarioError,
@@ -27,7 +28,7 @@ from sse_check.scenario import (
     Variables,
     check_url,
     compared,
-    load,
+    load_placed,
 )
 from sse_check.scenario.files import NamedFile, with_files
 from sse_check.units import parse_duration, parse_percent
@@ -198,8 +199,8 @@ def variables_of(args: argparse.Namespace) -> Variables:
     return Variables(values=values, secrets=frozenset(args.secret_env))
 
 
-def load_file(path: Path, variables: Variables, *, inside: Path | None = None) -> tuple[Scenario, Variables]:
-    """Read a scenario file, and find the files that it names: beside it, else in the working directory.
+def load_file(path: Path, variables: Variables, *, inside: Path | None = None) -> tuple[Scenario, dict[str, Place]]:
+    """Read a scenario file with the places in it, and find the files that it names: beside it, else in the working directory.
 
     Raises ScenarioError, also where one of them cannot be read, or leads out of the directory `inside`.
     """
@@ -228,8 +229,8 @@ def load_file(path: Path, variables: Variables, *, inside: Path | None = None) -
             reasons.append(why)
         return reasons[-1]
 
-    scenario = load(raw, file=str(path), variables=variables, unusable=unusable)
-    return compared(with_files(scenario, lambda named: found.get(named.at, named.name))), variables
+    scenario, places = load_placed(raw, file=str(path), variables=variables, unusable=unusable)
+    return compared(with_files(scenario, lambda named: found.get(named.at, named.name))), places
 
 
 def _unusable(path: Path, named: NamedFile, inside: Path | None) -> str | None:

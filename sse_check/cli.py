@@ -27,7 +27,7 @@ from sse_check.escape import for_log
 from sse_check.interruption import Interruption
 from sse_check.place import forget_missing_certificates
 from sse_check.redaction import Redactor
-from sse_check.scenario import Scenario, ScenarioError, Variables, schema, variables_in
+from sse_check.scenario import Place, Scenario, ScenarioError, Variables, schema, variables_in
 
 if TYPE_CHECKING:
     from sse_check.pipeline import Checked
@@ -105,7 +105,8 @@ def _guarded(run: Callable[[], int], out: TextIO, secrets: Sequence[str], *, ann
 def _run_command(args: argparse.Namespace) -> int:
     match args.command:
         case "run":
-            scenario, variables = load_file(args.scenario, variables_of(args))
+            variables = variables_of(args)
+            scenario, _ = load_file(args.scenario, variables)
             return _check(resolved(scenario, args.resolve), variables.secret_values(), args)
         case "probe":
             return _check(probe_scenario(args), (), args)
@@ -168,12 +169,13 @@ def _observed(
 
 def _print_result(checked: "Checked", args: argparse.Namespace) -> None:
     """The result on stdout, and nothing else."""
+    from sse_check.progress import show_result
     from sse_check.report import report_json, terminal_text
 
     if args.format == "json":
         print(report_json(checked.result).decode(), end="")
     else:
-        print(terminal_text(checked.result, report_dir=str(args.report_dir) if args.report_dir else None))
+        show_result(terminal_text(checked.result, report_dir=str(args.report_dir) if args.report_dir else None), sys.stdout)
 
 
 def _exit_status(checked: "Checked", fail_on: str | None) -> int:
@@ -257,12 +259,13 @@ def _run_action(environ: Mapping[str, str], interruption: Interruption) -> int:
     out = sys.stdout
     inputs = github.read_inputs(environ)
     variables = Variables(values={**inputs.variables, **inputs.secrets}, secrets=frozenset(inputs.secrets))
+    places: Mapping[str, Place] = {}
     if inputs.url:
         scenario = url_scenario(inputs.url)
     else:
         path = github.inside_workspace(inputs.workspace, inputs.scenario, "scenario")
         with contextlib.chdir(inputs.workspace):  # so that messages and annotations name the file as the repository does
-            scenario, _ = load_file(path.relative_to(inputs.workspace), variables, inside=inputs.workspace)
+            scenario, places = load_file(path.relative_to(inputs.workspace), variables, inside=inputs.workspace)
     if scenario.services and not inputs.containers:
         raise UsageError(
             "containers: the scenario starts containers (services), which needs the runner's Docker socket: whoever writes the scenario is "
@@ -289,7 +292,7 @@ def _run_action(environ: Mapping[str, str], interruption: Interruption) -> int:
     print(terminal_text(checked.result, report_dir=inputs.report_dir), file=out, flush=True)
     if inputs.debug:
         github.debug_result(checked.result, out)
-    github.annotate_result(checked.result, out)
+    github.annotate_result(checked.result, out, places)
     return _exit_status(checked, inputs.fail_on)
 
 

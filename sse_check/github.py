@@ -16,7 +16,7 @@ from typing import Final, Literal, TextIO
 from sse_check.errors import UsageError
 from sse_check.escape import command_data, command_property, log_lines, visible
 from sse_check.report import SUMMARY_LIMIT, Report, Result, summary_markdown
-from sse_check.scenario import Mistake
+from sse_check.scenario import Mistake, Place
 
 # A step keeps ten annotations of a kind (actions/runner, ExecutionContext.cs): nine, and one that counts the rest.
 _MAX_ANNOTATIONS: Final = 9
@@ -28,6 +28,7 @@ SUMMARY_BYTES: Final = 1024 * 1024
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 Level = Literal["error", "warning", "notice"]
+_LEVELS: Final[dict[str, Level]] = {"error": "error", "warning": "warning", "note": "notice"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,22 +136,35 @@ def annotate(level: Level, message: str, out: TextIO, **properties: str | int | 
     print(f"::{level}{' ' + given if given else ''}::{command_data(message[:_MAX_MESSAGE])}", file=out, flush=True)
 
 
-def annotate_result(result: Result, out: TextIO) -> None:
-    """What the run found, as annotations: as many of each kind as a step may keep, the rest counted."""
-    levels: dict[str, Level] = {"error": "error", "warning": "warning", "note": "notice"}
-    for severity, level in levels.items():
-        found = [f for f in result.findings if f.severity == severity]
-        for finding in found[:_MAX_ANNOTATIONS]:
-            annotate(level, finding.message, out, title=f"sse-check: {finding.code}" + (f" in {finding.probe}" if finding.probe else ""))
-        if len(found) > _MAX_ANNOTATIONS:
-            annotate(level, f"and {len(found) - _MAX_ANNOTATIONS} more, see the job summary", out, title="sse-check")
-    if result.verdict != "viable" and not any(f.severity == "error" for f in result.findings):
-        annotate(
-            "error" if result.verdict == "not-viable" or any(service.error for service in result.services) else "warning",
-            " ".join(result.reasons[:3]),
-            out,
-            title=f"sse-check: {result.verdict}",
-        )
+def annotate_result(result: Result, out: TextIO, places: Mapping[str, Place] | None = None) -> None:
+    """What the run found, as annotations: as many of each kind as a step may keep, the rest counted.
+
+    Each is on the line of the scenario where its probe or service stands, so that a pull request shows it there; `places`
+    has them by name: `probes.chat`, `services.app`.
+    """
+    told: dict[Level, list[tuple[str, str, str]]] = {"error": [], "warning": [], "notice": []}
+    for finding in result.findings:
+        told[_LEVELS[finding.severity]].append((finding.code, finding.probe, finding.message))
+    ill = {f.probe for f in result.findings if f.severity == "error"}
+    told["error"] += [("criterion missed", c.probe, c.detail) for c in result.criteria if c.passed is False and c.probe not in ill]
+    where = places or {}
+    for level, messages in told.items():
+        for title, probe, message in messages[:_MAX_ANNOTATIONS]:
+            annotate(
+                level, message, out, title=f"sse-check: {title}" + (f" in {probe}" if probe else ""), **_at(where.get(f"probes.{probe}"))
+            )
+        if len(messages) > _MAX_ANNOTATIONS:
+            annotate(level, f"and {len(messages) - _MAX_ANNOTATIONS} more, see the job summary", out, title="sse-check")
+    for service in result.services:
+        if service.error:
+            annotate("error", service.error, out, title=f"sse-check: {service.name}", **_at(where.get(f"services.{service.name}")))
+    if result.verdict == "inconclusive" and not any(service.error for service in result.services):
+        annotate("warning", " ".join(result.reasons[:3]), out, title=f"sse-check: {result.verdict}")
+
+
+def _at(place: Place | None) -> dict[str, str | int]:
+    """A place as an annotation's properties."""
+    return {} if place is None else {"file": place.file, "line": place.line, "col": place.column}
 
 
 def annotate_mistakes(mistakes: Iterable[Mistake], out: TextIO) -> None:

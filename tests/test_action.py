@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -300,6 +301,32 @@ def result_with(count: int) -> Result:
     names = [f"probe {number}" for number in range(count)]
     value = recording(*(stream(head=answer(500), probe=name) for name in names), scenario=scenario(*map(probe, names)))
     return build_result(value, judge(value))
+
+
+def test_a_probe_that_failed_is_annotated_on_its_own_line(step, server):
+    """
+    A fault stands on the line of the scenario where its probe begins, one of two protocols too, so that a pull request shows it.
+    """
+    text = """\
+version: 1
+criteria: {first_event: 500ms}
+target: {url: "${BASE_URL}"}
+probes:
+  - {name: good, path: "/events?count=3&every=50ms"}
+  - {name: broken, path: "/events?fault=http-error"}
+  - name: late
+    ip: both
+    path: /events?count=3&every=50ms&first=900ms
+"""
+    (step.workspace / ".github/sse-check.yml").write_text(text)
+    step.run(variables=f"BASE_URL={server.replace('127.0.0.1', 'localhost')}")
+    found = {}
+    for _, rest in step.annotations():
+        match = re.search(r"file=(.*?),line=([0-9]+),col=([0-9]+)", rest)
+        assert match is not None, rest
+        found[text.split("\n")[int(match[2]) - 1][int(match[3]) - 1 :][:12]] = match[1]
+
+    assert found == {"{name: broke": ".github/sse-check.yml", "name: late": ".github/sse-check.yml"}
 
 
 @pytest.mark.parametrize(("count", "shown", "last"), [(9, 9, "http-error in probe 8"), (10, 10, "and 1 more"), (300, 10, "and 291 more")])

@@ -1,7 +1,8 @@
 """The scenario: what is to be checked, read from YAML into frozen values."""
 
 from sse_check.scenario.derive import compared, expanded, planned_until, start_order, stream_timeout, variants_of
-from sse_check.scenario.load import Mistake, ScenarioError, Variables, load, variables_in
+from sse_check.scenario.load import Variables, load, load_placed, variables_in
+from sse_check.scenario.mistakes import Mistake, Place, ScenarioError
 from sse_check.scenario.model import (
     DEFAULT_CONCURRENT_STREAMS,
     BatchFallback,
@@ -39,6 +40,7 @@ __all__ = [
     "Instance",
     "LimitSearch",
     "Mistake",
+    "Place",
     "Preset",
     "Probe",
     "Ready",
@@ -57,6 +59,7 @@ __all__ = [
     "expanded",
     "join_url",
     "load",
+    "load_placed",
     "planned_until",
     "schema",
     "start_order",

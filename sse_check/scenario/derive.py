@@ -38,23 +38,24 @@ def posted(scenario: Scenario, said: Callable[[str], bool]) -> Scenario:
 
 
 def expanded(scenario: Scenario) -> Scenario:
-    """The scenario with each probe that asks for `both` as two, told apart by their names, and with what the target says for all.
+    """The scenario with each probe that asks for `both` as two, and with what the target says for all.
 
     The hosts of `target.resolve` are written small: a host's name has no case.
     """
-    probes = [msgspec.structs.replace(probe, instance=probe.instance or scenario.target.instance) for probe in scenario.probes]
-    for field, values in _VARIANTS:
-        probes = [
-            variant
-            for probe in probes
-            for variant in (
-                [msgspec.structs.replace(probe, name=f"{probe.name} {called}", **{field: value}) for value, called in values]
-                if getattr(probe, field) == "both"
-                else [probe]
-            )
-        ]
+    probes = (msgspec.structs.replace(probe, instance=probe.instance or scenario.target.instance) for probe in scenario.probes)
     target = msgspec.structs.replace(scenario.target, resolve={host.lower(): text for host, text in scenario.target.resolve.items()})
-    return msgspec.structs.replace(scenario, target=target, probes=tuple(probes))
+    return msgspec.structs.replace(scenario, target=target, probes=tuple(variant for probe in probes for variant in split(probe)))
+
+
+def split(probe: Probe) -> tuple[Probe, ...]:
+    """A probe that asks for `both` of something as two, told apart by their names; any other as itself."""
+    probes = [probe]
+    for field, values in _VARIANTS:
+        if getattr(probe, field) == "both":
+            probes = [
+                msgspec.structs.replace(one, name=f"{one.name} {called}", **{field: value}) for one in probes for value, called in values
+            ]
+    return tuple(probes)
 
 
 def variants_of(scenario: Scenario, probe: Probe) -> tuple[Probe, ...]:

@@ -8,7 +8,7 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -17,8 +17,9 @@ from msgspec import inspect
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from sse_check.redaction import Redactor
-from sse_check.scenario.derive import expanded, posted
+from sse_check.scenario.derive import expanded, posted, split
 from sse_check.scenario.files import NamedFile, named_files
+from sse_check.scenario.mistakes import Mistake, Place, ScenarioError
 from sse_check.scenario.model import Scenario
 from sse_check.scenario.presets import with_presets
 from sse_check.scenario.sense import check_sense
@@ -30,7 +31,10 @@ _VARIABLE: Final = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 # Aliases make a small file mean a large tree; what they mean is visited once for each mention, up to here.
 _MAX_VISITS: Final = 50_000
-_MAX_MISTAKES: Final = 50
+
+
+# Why a file that the scenario names cannot be used, or None.
+Unusable = Callable[[NamedFile], str | None]
 
 
 def variables_in(raw: bytes) -> tuple[str, ...]:
@@ -54,34 +58,15 @@ class Variables:
         return tuple(self.values[name] for name in sorted(self.secrets) if self.values.get(name))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mistake:
-    """One mistake of a scenario: where it is, what is wrong, what would be right. Lines and columns count from 1."""
-
-    file: str
-    line: int
-    column: int
-    path: str
-    wrong: str
-    right: str
-
-    def __str__(self) -> str:
-        where = f"{self.file}:{self.line}:{self.column}: "
-        return where + (f"{self.path}: " if self.path else "") + f"{self.wrong} {self.right}".rstrip()
+def load(raw: bytes, *, file: str, variables: Variables | None = None, unusable: Unusable = lambda named: None) -> Scenario:
+    """Read a scenario, as `load_placed` does, without its places."""
+    return load_placed(raw, file=file, variables=variables, unusable=unusable)[0]
 
 
-class ScenarioError(Exception):
-    """A scenario cannot be run. `mistakes` has what is wrong with it, in the order of the file, up to fifty."""
-
-    def __init__(self, mistakes: Iterable[Mistake]) -> None:
-        self.mistakes = tuple(sorted(mistakes, key=lambda m: (m.line, m.column))[:_MAX_MISTAKES])
-        super().__init__("\n".join(map(str, self.mistakes)))
-
-
-def load(
-    raw: bytes, *, file: str, variables: Variables | None = None, unusable: Callable[[NamedFile], str | None] = lambda named: None
-) -> Scenario:
-    """Read a scenario from the bytes of its file.
+def load_placed(
+    raw: bytes, *, file: str, variables: Variables | None = None, unusable: Unusable = lambda named: None
+) -> tuple[Scenario, dict[str, Place]]:
+    """Read a scenario from the bytes of its file, and where its probes and services stand: `probes.chat`, `services.app`.
 
     `unusable` says of a file that the scenario names why it cannot be used, or None; nothing is read here.
 
@@ -104,7 +89,9 @@ def load(
             walk.wrong_at(named.at, named.wrong(why), named.right)
     if walk.mistakes:
         raise ScenarioError(walk.mistakes)
-    return expanded(scenario)
+    probes = {f"probes.{one.name}": f"probes[{n}]" for n, probe in enumerate(scenario.probes) for one in split(probe)}
+    services = {f"services.{name}": f"services.{name}" for name in scenario.services}
+    return expanded(scenario), {name: walk.place(path) for name, path in (probes | services).items()}
 
 
 class _Skip(Exception):
@@ -142,6 +129,11 @@ class _Walk:
             at = re.sub(r"(\.[^.\[\]]*|\[\d+\]|^[^.\[\]]+)$", "", at)
         line, column = self._marks.get(at, (1, 1))
         self._note(path, line, column, wrong, right)
+
+    def place(self, path: str) -> Place:
+        """Where the value at this path stood."""
+        line, column = self._marks[path]
+        return Place(file=self.file, line=line, column=column)
 
     def said(self, path: str) -> bool:
         """Whether a value stood at this path."""
