@@ -99,7 +99,8 @@ def parser() -> argparse.ArgumentParser:
     validate.add_argument("scenario", metavar="SCENARIO.yml", type=Path)
     _add_variables(validate)
 
-    commands.add_parser("schema", help="the scenario's JSON Schema")
+    schema = commands.add_parser("schema", help="the JSON Schema of a scenario, or of report.json")
+    schema.add_argument("of", choices=("scenario", "report"), nargs="?", default="scenario")
 
     demo = commands.add_parser("demo", help="the whole check against the embedded server")
     demo.add_argument("--fault", metavar="CODE", help="let the server show this fault")

@@ -115,8 +115,7 @@ def _run_command(args: argparse.Namespace) -> int:
         case "validate":
             return _validate(args)
         case "schema":
-            print(json.dumps(schema(), indent=2))
-            return 0
+            return _schema(args)
         case "demo":
             return _demo(args)
         case _:
@@ -212,6 +211,16 @@ def _validate(args: argparse.Namespace) -> int:
     open_names = [name for name in variables_in(args.scenario.read_bytes()) if name not in given.values]
     needs = f" (needs the variables {', '.join(open_names)})" if open_names else ""
     print(for_log(f"{args.scenario}: valid{needs}"))
+    return 0
+
+
+def _schema(args: argparse.Namespace) -> int:
+    if args.of == "scenario":
+        print(json.dumps(schema(), indent=2))
+    else:
+        from sse_check.report import report_schema
+
+        print(json.dumps(report_schema(), indent=2))
     return 0
 
 

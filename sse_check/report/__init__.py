@@ -4,7 +4,7 @@ from sse_check.report.junit import junit_xml
 from sse_check.report.markdown import SUMMARY_LIMIT, summary_markdown
 from sse_check.report.picture import StreamPicture, pictures
 from sse_check.report.report import Report, build_report
-from sse_check.report.result import Result, build_result, report_json
+from sse_check.report.result import Result, build_result, report_json, report_schema
 from sse_check.report.terminal import terminal_text
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "junit_xml",
     "pictures",
     "report_json",
+    "report_schema",
     "summary_markdown",
     "terminal_text",
 ]

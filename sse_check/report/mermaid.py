@@ -60,9 +60,7 @@ def chart(pictures: Sequence[StreamPicture], findings: Sequence[Finding]) -> Cha
     series += [("line", p.received) for p in shown]
     drawn = "\n".join(f"  {kind} [{_counts(at, end)}]" for kind, at in series)
     axes = f'  x-axis "seconds since the request" 0 --> {end:.3f}\n  y-axis "events" 0 --> {max(most, len(beside))}'
-    return Chart(
-        diagram=f"xychart-beta\n{axes}\n{drawn}", probe=shown[0].probe, lines=len(shown), bars=_IN_WORDS[what] if beside else None
-    )
+    return Chart(diagram=f"xychart-beta\n{axes}\n{drawn}", probe=shown[0].probe, lines=len(shown), bars=_IN_WORDS[what] if beside else None)
 
 
 def _beside(shown: Sequence[StreamPicture], twins: Sequence[StreamPicture], code: str) -> tuple[tuple[float, ...], str]:

@@ -4,15 +4,15 @@ Keys may be added, none renamed. Times are in seconds, on one clock, from the mo
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
 from sse_check.alternatives import footing
-from sse_check.diagnosis import Finding, Hop, Limits, Resume, hops_of
+from sse_check.diagnosis import CODES, Finding, Hop, Limits, Resume, hops_of
 from sse_check.metrics import StreamMetrics, percent
-from sse_check.recording import Factor, FallbackRecording, Phase, Recording, ServiceRecording
+from sse_check.recording import Ended, Factor, FallbackRecording, Phase, Recording, ServiceRecording
 from sse_check.report.strip import strip
 from sse_check.report.way import InstanceResult, LimitRow, instance_results, limit_rows
 from sse_check.verdict import CriterionResult, Outcome, Verdict, stream_passed
@@ -49,7 +49,7 @@ class StreamResult(Struct, frozen=True, kw_only=True):
     token_gap_median: float | None
     token_gap_p99: float | None
     end_time: float
-    ended: str
+    ended: Ended
     protocol: str | None
     negotiated: str | None
     url: str
@@ -303,3 +303,10 @@ def _rounded(value: float | None) -> float | None:
 def report_json(result: Result) -> bytes:
     """The result as report.json holds it."""
     return msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
+
+
+def report_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of report.json, from the structs that write it; later versions may add keys."""
+    schema = msgspec.json.schema(Result)
+    schema["$defs"]["Finding"]["properties"]["code"]["enum"] = list(CODES)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "sse-check report.json, version 1", **schema}
