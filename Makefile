@@ -14,13 +14,13 @@ demo: .venv/.runtime  ## the whole check against the embedded server
 test: .venv/.dev  ## every test that needs Python only
 	$(BIN)/python -m pytest -m "not lab and not container"
 
-lab: .venv/.dev  ## the tests against real proxies, which .ci/install-lab installs; prints the confusion matrix
+lab: .venv/.dev .venv/.lab  ## the tests against real proxies, which .ci/install-lab installs; prints the confusion matrix
 	$(BIN)/python -m pytest -m lab
 
 container: .venv/.dev .venv/.workflows  ## the image, and the action as GitHub's runner runs it; .ci/install-container starts the engine
 	$(BIN)/python -m pytest -m container
 
-check: .venv/.dev .venv/.workflows  ## formatting, lint, types, the walls between the modules; the action, its image and its workflows
+check: .venv/.dev .venv/.lab .venv/.workflows  ## formatting, lint, types, the walls between the modules; the action, its image and its workflows
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -42,6 +42,7 @@ lock: .venv/.dev  ## the newest versions, with hashes; for every Python from 3.1
 	$(BIN)/python -m pip --disable-pip-version-check install --quiet uv
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url pyproject.toml -o requirements/runtime.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -c requirements/runtime.txt pyproject.toml --group dev -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -c requirements/dev.txt --group lab -o requirements/lab.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -c requirements/dev.txt --group workflows -o requirements/workflows.txt
 
 .venv/bin/python:
@@ -56,6 +57,10 @@ lock: .venv/.dev  ## the newest versions, with hashes; for every Python from 3.1
 	$(PIP) -r requirements/dev.txt
 	$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
 	touch $@ .venv/.runtime
+
+.venv/.lab: requirements/lab.txt | .venv/bin/python
+	$(PIP) -r requirements/lab.txt
+	touch $@
 
 .venv/.workflows: requirements/workflows.txt | .venv/bin/python
 	$(PIP) -r requirements/workflows.txt

@@ -10,6 +10,7 @@ None of it may move a cursor, forge a log line, run a workflow command or become
   shorter one.
 """
 
+import html
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -69,6 +70,12 @@ def literal(text: str) -> str:
     """Text for Markdown in which nothing is markup, a mention or a link."""
     # GitHub turns @name into a mention and www. or :// into a link after Markdown is done, so a backslash is no help.
     shown = _MARKUP.sub(r"\\\1", visible(text, 4000).replace("&", "&amp;"))
+    return shown.replace("@", "(at)").replace("://", ":<wbr>//").replace("www.", "www<wbr>.")
+
+
+def element(text: str) -> str:
+    """Text within one of our own HTML elements in Markdown, where no backslash counts: no markup, mention or link either."""
+    shown = html.escape(visible(text, 4000))
     return shown.replace("@", "(at)").replace("://", ":<wbr>//").replace("www.", "www<wbr>.")
 
 

@@ -302,7 +302,7 @@ def test_a_fault_makes_junit_red_and_nothing_else_does(value: Recording):
 @settings(max_examples=30, deadline=None)
 def test_the_counts_of_junit_agree_with_its_cases(value: Recording):
     """
-    Each suite counts its own cases, and the whole counts all of them.
+    Each suite counts its own cases.
     """
     root = ElementTree.fromstring(junit_xml(result_of(value)))
 
@@ -315,7 +315,7 @@ def test_the_counts_of_junit_agree_with_its_cases(value: Recording):
             "errors": "0",
         }
 
-    for element in (root, *root.iter("testsuite")):
+    for element in root.iter("testsuite"):
         assert {key: element.get(key) for key in ("tests", "failures", "skipped", "errors")} == counted(element)
 
 

@@ -8,17 +8,19 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sse_check.diagnosis.finding import ready_to_copy
-from sse_check.escape import code, fence, literal, prose
+from sse_check.escape import code, element, fence, prose
 from sse_check.report.mermaid import chart
 from sse_check.report.names import FACTORS, stream_name
 from sse_check.report.report import Report
 from sse_check.report.result import ENDINGS, StreamResult, grouped_findings, leading
+from sse_check.report.strip import strip
 from sse_check.units import format_duration
 
 # GitHub drops a step summary of more than 1,048,576 bytes whole (actions/runner, FileCommandManager.cs).
 SUMMARY_LIMIT: Final = 900 * 1024
 _ROWS: Final = (200, 50, 10)  # rows of each folded table, fewer each time until it fits
 _SHOWN: Final = 8  # rows of what is not folded: a phone's screen
+_STRIP_WIDTH: Final = 20  # of the strips in it
 _SECTION: Final = "\f"  # stands between sections in the template; no value can hold it, as every filter spells controls out
 
 
@@ -35,12 +37,13 @@ def summary_markdown(report: Report, limit: int = SUMMARY_LIMIT) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    jinja.filters.update(code=code, prose=prose, fence=fence, literal=literal, ready_to_copy=ready_to_copy)
+    jinja.filters.update(code=code, prose=prose, fence=fence, element=element, ready_to_copy=ready_to_copy)
     jinja.filters.update(duration=_duration, mark=_mark, limit=_limit, source=_source, name=_name)
     template = jinja.get_template("summary.md.j2")
     result = report.result
     groups = grouped_findings(result)
     lead = leading(result)
+    strips = {(p.probe, p.stream, p.phase): strip(p.received, p.end, _STRIP_WIDTH) for p in report.pictures if p.factor is None}
     # The worst first: what is cut off at the end must be the good news.
     criteria = sorted(result.criteria, key=lambda c: (c.passed is not False, c.passed is not None))
     worst = sorted(result.test_results, key=lambda s: (s.passed, s.success_rate))
@@ -50,6 +53,7 @@ def summary_markdown(report: Report, limit: int = SUMMARY_LIMIT) -> str:
             result=result,
             rows=rows,
             shown=_SHOWN,
+            strips=strips,
             criteria=criteria,
             worst=worst,
             tokens=any(stream.tokens for stream in worst),

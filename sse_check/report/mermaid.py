@@ -1,8 +1,11 @@
 """The summary's picture as a Mermaid chart: events received over time, beside when they were sent or due.
 
-GitHub does not say which Mermaid it runs, so this keeps to what 10 and 11 both read: `xychart-beta`, plain decimals (no
-exponent, no empty series), no text of a stranger's. There is no legend in such a chart; bars and lines differ by their
-shape, and a sentence below says what each is.
+GitHub does not say which Mermaid it runs, so this keeps to what 10 and 11 both read: `xychart-beta`, whole numbers, no
+empty series, no text of a stranger's. There is no legend in such a chart; bars and lines differ by their shape, and a
+sentence below says what each is.
+
+Mermaid 10 puts the points of a series (max - min + 1) / n apart instead of (max - min) / (n - 1): in milliseconds and with
+so many points that is a fiftieth of the width, in seconds and with few it would lose the end of the chart.
 """
 
 from bisect import bisect_right
@@ -14,10 +17,13 @@ from sse_check.diagnosis import Finding
 from sse_check.recording import Factor
 from sse_check.report.picture import StreamPicture
 
-_POINTS: Final = 25  # of each series: a bar each, wide enough to be told apart on a phone
+_POINTS: Final = 50  # of each series
 _MAX_LINES: Final = 5
-# Of a few milliseconds there is nothing to be seen.
-_MIN_SECONDS: Final = 0.05
+# Of less there is nothing to be seen, and the points of Mermaid 10 would go astray.
+_MIN_SECONDS: Final = 0.2
+# Told apart on white and on black, and by those who do not tell red from green.
+_BARS: Final = "#8c959f"
+_LINES: Final = ("#d9480f", "#1f77e0", "#9a6700", "#8250df", "#bf3989")
 
 # What a fault is best seen beside: the same stream with this one thing changed.
 _TWINS: Final[dict[str, Factor]] = {"compressed-buffered": "identity", "concurrency-limited": "alone"}
@@ -59,8 +65,12 @@ def chart(pictures: Sequence[StreamPicture], findings: Sequence[Finding]) -> Cha
     series = [("bar", beside)] if beside else []
     series += [("line", p.received) for p in shown]
     drawn = "\n".join(f"  {kind} [{_counts(at, end)}]" for kind, at in series)
-    axes = f'  x-axis "seconds since the request" 0 --> {end:.3f}\n  y-axis "events" 0 --> {max(most, len(beside))}'
-    return Chart(diagram=f"xychart-beta\n{axes}\n{drawn}", probe=shown[0].probe, lines=len(shown), bars=_IN_WORDS[what] if beside else None)
+    axes = f'  x-axis "milliseconds since the request" 0 --> {round(end * 1000)}\n  y-axis "events" 0 --> {max(most, len(beside))}'
+    palette = ", ".join([*([_BARS] if beside else []), *_LINES[: len(shown)]])
+    theme = f'%%{{init: {{"themeVariables": {{"xyChart": {{"plotColorPalette": "{palette}"}}}}}}}}%%'
+    return Chart(
+        diagram=f"{theme}\nxychart-beta\n{axes}\n{drawn}", probe=shown[0].probe, lines=len(shown), bars=_IN_WORDS[what] if beside else None
+    )
 
 
 def _beside(shown: Sequence[StreamPicture], twins: Sequence[StreamPicture], code: str) -> tuple[tuple[float, ...], str]:

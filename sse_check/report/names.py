@@ -1,8 +1,9 @@
-"""What each stream is called in front of people: its probe, and what tells it from the others of that probe."""
+"""How a stream is called in front of people, and its figures in a line."""
 
 from typing import Final
 
 from sse_check.recording import Arm, Factor, Phase
+from sse_check.report.result import ENDINGS, StreamResult
 from sse_check.units import format_duration
 
 FACTORS: Final[dict[Factor, str]] = {
@@ -32,3 +33,18 @@ def which(stream: int, phase: Phase, factor: Factor | None = None, arm: Arm | No
     if factor is not None:
         parts.append(FACTORS[factor])
     return f" ({', '.join(parts)})" if parts else ""
+
+
+def in_words(stream: StreamResult) -> str:
+    """How much came of a stream, from when on, and how it ended."""
+    first = "no event" if stream.first_event_time is None else f"first after {format_duration(stream.first_event_time)}"
+    ended = f"{ENDINGS[stream.ended]} after {format_duration(stream.end_time)}"
+    return f"{stream.total_events}/{stream.expected_events} events, {first}, {_tokens(stream)}{ended}"
+
+
+def _tokens(stream: StreamResult) -> str:
+    if stream.first_token_time is None:
+        return ""
+    gaps = "" if stream.token_gap_median is None else f", then {format_duration(stream.token_gap_median)} apart (median)"
+    what = "tokens" if stream.negotiated is None else "reports of progress"
+    return f"{stream.tokens} {what} from {format_duration(stream.first_token_time)} on{gaps}, "

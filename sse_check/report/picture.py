@@ -110,10 +110,10 @@ def _beside(m: StreamMetrics, received: Sequence[float]) -> tuple[tuple[float, .
         pairs = zip(m.stamps.arrived, m.stamps.delays(), strict=True)
         sent = sorted(arrived - delay for arrived, delay in pairs)
         missing = (m.probe.expect.events or 0) - len(received)
-        if every is None or missing <= 0:
+        if not every or missing <= 0:
             return tuple(sent), "sent"
         return (*sent, *(sent[-1] + number * every for number in range(1, missing + 1))), "sent, then due"
-    if every is None:
+    if not every:
         return (), None
     # The first was due at once, unless what came shows that the server began later.
     count = m.probe.expect.events or int(m.ended / every) + 1

@@ -3,7 +3,8 @@
 from typing import Final
 
 from sse_check.escape import log_lines
-from sse_check.report.result import ENDINGS, Result, StreamResult, grouped_findings, missed_criteria
+from sse_check.report.names import in_words, stream_name
+from sse_check.report.result import Result, StreamResult, grouped_findings, missed_criteria
 from sse_check.units import format_duration
 
 _SIGNS: Final = {"viable": "✔", "not-viable": "✘", "inconclusive": "?"}
@@ -35,7 +36,7 @@ def terminal_text(result: Result, *, report_dir: str | None = None) -> str:
     lines.append("")
     shown = sorted(result.test_results, key=lambda s: s.passed)[:_MAX_STREAMS]
     width = max((len(_name(s)) for s in shown), default=0)
-    lines += [f"  {'✔' if s.passed else '✘'} {_name(s):{width}}  {s.strip}  {_figures(s)}" for s in shown]
+    lines += [f"  {'✔' if s.passed else '✘'} {_name(s):{width}}  {s.strip}  {in_words(s)}" for s in shown]
     if len(result.test_results) > len(shown):
         lines.append(f"  … and {len(result.test_results) - len(shown)} more")
     lines += [f"  {r.limit}, {r.way}: {r.measured}" for r in result.limit_table[:_MAX_FINDINGS]]
@@ -46,10 +47,27 @@ def terminal_text(result: Result, *, report_dir: str | None = None) -> str:
         lines.append(f"  service {service.name} ({service.image}): {ready}, {service.state or 'not started'}")
         lines += [f"    | {line}" for line in service.log.splitlines()[-_LOG_LINES:]] if service.error else []
     lines += [f"  fallback {f.kind}: {'works' if f.worked else 'does not work'} ({f.detail})" for f in result.fallbacks]
+    lines += _comparison(result)
     lines += ["", f"  measured with an error of up to {format_duration(result.environment.loop_lag_p99)} (event loop lag, 99th percentile)"]
     if report_dir:
         lines.append(f"  reports: {report_dir}")
     return log_lines(lines)
+
+
+def _comparison(result: Result) -> list[str]:
+    """What changed since the run it is compared with."""
+    if result.baseline is None:
+        return []
+    changes = result.baseline.changes
+    lines = [
+        "",
+        f"  compared with the run of {result.baseline.test_timestamp}:"
+        + ("" if changes else " nothing changed beyond what two runs vary by"),
+    ]
+    for change in changes[:_MAX_FINDINGS]:
+        possible = " (possible)" if change.confidence == "possible" else ""
+        lines.append(f"    {change.direction}: {change.probe[:40] + ': ' if change.probe else ''}{change.detail}{possible}")
+    return lines + [f"    {sentence}" for sentence in result.baseline.not_compared[:_MAX_FINDINGS]]
 
 
 def _names(probes: tuple[str, ...]) -> str:
@@ -58,18 +76,4 @@ def _names(probes: tuple[str, ...]) -> str:
 
 
 def _name(stream: StreamResult) -> str:
-    return f"{stream.probe[:40]} #{stream.stream}" if stream.phase == "concurrency" else stream.probe[:40]
-
-
-def _figures(stream: StreamResult) -> str:
-    first = "no event" if stream.first_event_time is None else f"first after {format_duration(stream.first_event_time)}"
-    ended = f"{ENDINGS[stream.ended]} after {format_duration(stream.end_time)}"
-    return f"{stream.total_events}/{stream.expected_events} events, {first}, {_tokens(stream)}{ended}"
-
-
-def _tokens(stream: StreamResult) -> str:
-    if stream.first_token_time is None:
-        return ""
-    gaps = "" if stream.token_gap_median is None else f", then {format_duration(stream.token_gap_median)} apart (median)"
-    what = "tokens" if stream.negotiated is None else "reports of progress"
-    return f"{stream.tokens} {what} from {format_duration(stream.first_token_time)} on{gaps}, "
+    return stream_name(stream.probe[:40], stream.stream, stream.phase)
