@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -32,6 +32,9 @@ from sse_check.scenario import (
 )
 from sse_check.scenario.files import NamedFile, with_files
 from sse_check.units import parse_duration, parse_percent
+
+if TYPE_CHECKING:
+    from sse_check.baseline import Run
 
 FAIL_ON: Final = ("not-viable", "inconclusive", "never")
 
@@ -93,7 +96,15 @@ def parser() -> argparse.ArgumentParser:
         "--scenario", metavar="SCENARIO.yml", type=Path, help="judge by this scenario's criteria and hints instead of the recorded ones"
     )
     _add_variables(judge)
-    _add_reporting(judge, fail_on=True)
+    earlier = _add_reporting(judge, fail_on=True)
+    earlier.add_argument(
+        "--compare",
+        metavar="RECORDING",
+        nargs="+",
+        type=Path,
+        default=[],
+        help="the recordings of an earlier run, to see the two side by side",
+    )
 
     validate = commands.add_parser("validate", help="every mistake of a scenario, with file:line:column")
     validate.add_argument("scenario", metavar="SCENARIO.yml", type=Path)
@@ -150,7 +161,8 @@ def resolve_table(texts: Iterable[str]) -> dict[str, str]:
     return table
 
 
-def _add_reporting(parser: argparse.ArgumentParser, *, fail_on: bool) -> None:
+def _add_reporting(parser: argparse.ArgumentParser, *, fail_on: bool) -> argparse._MutuallyExclusiveGroup:
+    """Where the result goes, and what it is compared with; the group of the latter is returned."""
     parser.add_argument("--report-dir", metavar="DIR", type=Path, help="where the reports go")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="what stdout carries")
     if fail_on:
@@ -159,6 +171,27 @@ def _add_reporting(parser: argparse.ArgumentParser, *, fail_on: bool) -> None:
             choices=FAIL_ON,
             help="which verdicts end with a status other than 0 (default: 1 for not-viable, 3 for inconclusive)",
         )
+    earlier = parser.add_mutually_exclusive_group()
+    earlier.add_argument("--baseline", metavar="REPORT.json", type=Path, help="an earlier run's report, to see what got worse since")
+    return earlier
+
+
+def load_baseline(path: Path) -> "Run":
+    """The earlier run that --baseline, or the action's input, names. Raises UsageError."""
+    from sse_check.baseline.run import MOST_BYTES, BaselineError, read_run  # here: a check without a baseline needs none of it
+
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise UsageError(
+                f"baseline: {path} has more than {MOST_BYTES:,} bytes, which no report has. Name the report.json of an earlier run."
+            )
+        return read_run(path.read_bytes(), str(path))
+    except OSError as error:
+        raise UsageError(
+            f"baseline: {path} cannot be read: {error.strerror}. Name the report.json of an earlier run, or leave it out."
+        ) from None
+    except BaselineError as error:
+        raise UsageError(f"baseline: {error}") from None
 
 
 def _type(parse: Callable[[str], Any]) -> Callable[[str], Any]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 from urllib.parse import urlsplit
 
-from sse_check.arguments import load_file, parser, probe_scenario, resolved, url_scenario, variables_of
+from sse_check.arguments import load_baseline, load_file, parser, probe_scenario, resolved, url_scenario, variables_of
 from sse_check.errors import UsageError
 from sse_check.escape import for_log
 from sse_check.interruption import Interruption
@@ -30,6 +30,7 @@ from sse_check.redaction import Redactor
 from sse_check.scenario import Place, Scenario, ScenarioError, Variables, schema, variables_in
 
 if TYPE_CHECKING:
+    from sse_check.baseline import Run as Baseline
     from sse_check.pipeline import Checked
     from sse_check.progress import Progress
 
@@ -127,7 +128,15 @@ def _check(scenario: Scenario, secrets: Sequence[str], args: argparse.Namespace)
 
     with Interruption() as interruption:
         progress = Progress(sys.stderr, live=sys.stderr.isatty())
-        checked = _observed(scenario, secrets=secrets, report_dir=args.report_dir, hosts=None, progress=progress, interruption=interruption)
+        checked = _observed(
+            scenario,
+            secrets=secrets,
+            report_dir=args.report_dir,
+            hosts=None,
+            progress=progress,
+            interruption=interruption,
+            baseline=load_baseline(args.baseline) if args.baseline else None,
+        )
         _print_result(checked, args)
     return _exit_status(checked, args.fail_on)
 
@@ -140,6 +149,7 @@ def _observed(
     hosts: tuple[str, ...] | None,
     progress: "Progress",
     interruption: Interruption,
+    baseline: "Baseline | None",
 ) -> "Checked":
     """Run the check with its progress shown, and write its reports."""
     from sse_check.pipeline import ReportDirError, check, prepare_report_dir, publish
@@ -147,7 +157,7 @@ def _observed(
     async def observe() -> "Checked":
         showing = asyncio.ensure_future(progress.show())
         try:
-            return await check(scenario, secrets=secrets, hosts=hosts, interruption=interruption, audience=progress)
+            return await check(scenario, secrets=secrets, hosts=hosts, interruption=interruption, audience=progress, baseline=baseline)
         finally:
             showing.cancel()
             await asyncio.gather(showing, return_exceptions=True)
@@ -193,7 +203,8 @@ def _judge(args: argparse.Namespace) -> int:
 
     try:
         scenario = load_file(args.scenario, variables_of(args))[0] if args.scenario else None
-        checked = rejudge(args.recordings, scenario)
+        baseline = load_baseline(args.baseline) if args.baseline else None
+        checked = rejudge(args.recordings, scenario, baseline=baseline, compare=args.compare)
         if args.report_dir is not None:
             prepare_report_dir(args.report_dir)
             publish(checked, args.report_dir)
@@ -226,11 +237,10 @@ def _schema(args: argparse.Namespace) -> int:
 
 def _demo(args: argparse.Namespace) -> int:
     from sse_check.demo import demo_scenario, demo_server
-    from sse_check.diagnosis import CODES
+    from sse_check.diagnosis import FAULTS
 
-    known = [code for code in CODES if code != "runner-noise"]
-    if args.fault is not None and args.fault not in known:
-        raise UsageError(f'--fault: "{args.fault}" cannot be shown. Known: {", ".join(known)}.')
+    if args.fault is not None and args.fault not in FAULTS:
+        raise UsageError(f'--fault: "{args.fault}" cannot be shown. Known: {", ".join(FAULTS)}.')
     args.report_dir = args.report_dir or Path("sse-check-demo")
     args.fail_on = None
     with demo_server(args.fault) as base:
@@ -282,6 +292,7 @@ def _run_action(environ: Mapping[str, str], interruption: Interruption) -> int:
         )
     hosts = _allowed_hosts(scenario, inputs.allow_hosts)
     report_dir = github.inside_workspace(inputs.workspace, inputs.report_dir, "report-dir")
+    baseline = load_baseline(github.inside_workspace(inputs.workspace, inputs.baseline, "baseline")) if inputs.baseline else None
 
     for setting in forget_missing_certificates():
         github.annotate(
@@ -291,7 +302,15 @@ def _run_action(environ: Mapping[str, str], interruption: Interruption) -> int:
     try:
         with contextlib.chdir(inputs.workspace):
             secrets = variables.secret_values()
-            checked = _observed(scenario, secrets=secrets, report_dir=report_dir, hosts=hosts, progress=progress, interruption=interruption)
+            checked = _observed(
+                scenario,
+                secrets=secrets,
+                report_dir=report_dir,
+                hosts=hosts,
+                progress=progress,
+                interruption=interruption,
+                baseline=baseline,
+            )
         # The outputs first, and then what only people read: an interrupted step has seconds.
         github.write_outputs(inputs.output_file, github.outputs(checked.result, inputs.report_dir))
         github.append_summary(inputs.summary_file, checked.report)

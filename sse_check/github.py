@@ -41,6 +41,7 @@ class Inputs:
     secrets: dict[str, str]
     fail_on: str
     report_dir: str
+    baseline: str
     containers: bool
     allow_hosts: tuple[str, ...]
     debug: bool
@@ -67,8 +68,6 @@ def read_inputs(environ: Mapping[str, str]) -> Inputs:
     containers = (_input(environ, "containers") or "false").lower()
     if containers not in ("true", "false"):
         raise UsageError(f'containers: "{containers}" is not known. Write true or false.')
-    if _input(environ, "baseline"):
-        raise UsageError("baseline: this version does not compare with an earlier report. Leave the input out.")
     report_dir = _input(environ, "report-dir") or DEFAULT_REPORT_DIR
     inside_workspace(workspace, report_dir, "report-dir")
     return Inputs(
@@ -78,6 +77,7 @@ def read_inputs(environ: Mapping[str, str]) -> Inputs:
         secrets=_pairs("secrets", _input(environ, "secrets")),
         fail_on=fail_on,
         report_dir=report_dir,
+        baseline=_input(environ, "baseline"),
         containers=containers == "true",
         debug=environ.get("RUNNER_DEBUG") == "1",
         allow_hosts=tuple(line.strip() for line in _input(environ, "allow-hosts").splitlines() if line.strip()),

@@ -45,6 +45,11 @@ class StreamMetrics:
         return sorted(self.gaps)[len(self.gaps) // 2] if self.gaps else None
 
     @property
+    def delay_p99(self) -> float | None:
+        """How much longer than the fastest event 99 of 100 took, by the server's own stamps. None without stamps."""
+        return None if self.stamps is None else percentile(self.stamps.delays(), 99)
+
+    @property
     def token_times(self) -> tuple[float, ...]:
         """When the events came that bring generated text, or a call's progress; of probes with a preset only.
 

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import tempfile
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -14,12 +14,13 @@ import msgspec
 
 from sse_check.alternatives import silence_to_hold
 from sse_check.arms import arms, sizes_between
+from sse_check.baseline import Run as Baseline
 from sse_check.diagnosis import FollowUp, follow_ups, open_sizes
 from sse_check.interruption import Interruption
 from sse_check.probe import LiveStream, Stop
 from sse_check.recording import Recording, from_lines, merge, to_lines
 from sse_check.redaction import Redactor, implied_secrets, named_texts
-from sse_check.report import Report, Result, build_report, junit_xml, report_json, summary_markdown
+from sse_check.report import Report, Result, build_report, junit_xml, openmetrics, report_html, report_json, summary_markdown
 from sse_check.scenario import Probe, Scenario, WebSocketFallback
 from sse_check.units import format_duration
 from sse_check.verdict import judge
@@ -82,10 +83,11 @@ async def check(
     hosts: tuple[str, ...] | None = None,
     interruption: Interruption | None = None,
     audience: Audience | None = None,
+    baseline: Baseline | None = None,
 ) -> Checked:
     """Start the scenario's services, observe what it asks for, judge it, and try the fallbacks where SSE is not viable.
 
-    A signal ends it in order: what was measured is judged. Raises UsageError, before anything is sent, where services
+    With a `baseline` it is then compared with that run. A signal ends it in order: what was measured is judged. Raises UsageError, before anything is sent, where services
     are wanted and no container engine answers, and where a certificate's file cannot be used.
     """
     # Imported here: a recording is judged without aiohttp, which takes longer to import than the judging.
@@ -113,7 +115,7 @@ async def check(
             recording = msgspec.structs.replace(recording, services=await services.recordings(logs=wanted))
             if scenario.services:
                 run.audience.stage("Removing the services")
-    return Checked(recording=recording, report=build_report(recording), stopped_by=interruption.by)
+    return Checked(recording=recording, report=build_report(recording, baseline=baseline), stopped_by=interruption.by)
 
 
 def _soon(loop: asyncio.AbstractEventLoop, stop: Stop, why: str) -> None:
@@ -222,19 +224,24 @@ def _undeclared(scenario: Scenario) -> list[str]:
     return implied_secrets(headers, urls)
 
 
-def rejudge(paths: Iterable[Path], scenario: Scenario | None) -> Checked:
+def rejudge(paths: Iterable[Path], scenario: Scenario | None, *, baseline: Baseline | None = None, compare: Sequence[Path] = ()) -> Checked:
     """Judge recordings again, several as one; by their own scenario or by another. No network.
 
+    They are compared with an earlier run: with its report (`baseline`), or with its recordings (`compare`).
     Raises RecordingError where a file is no recording, and OSError where it cannot be read.
     """
+    recording = _read(paths, scenario)
+    before = _read(compare, scenario) if compare else None
+    return Checked(recording=recording, report=build_report(recording, baseline=baseline, before=before))
+
+
+def _read(paths: Iterable[Path], scenario: Scenario | None) -> Recording:
     recordings = []
     for path in paths:
         with path.open("rb") as lines:
             recordings.append(from_lines(lines, file=str(path)))
     recording = merge(recordings)
-    if scenario is not None:
-        recording = msgspec.structs.replace(recording, scenario=scenario)
-    return Checked(recording=recording, report=build_report(recording))
+    return recording if scenario is None else msgspec.structs.replace(recording, scenario=scenario)
 
 
 def prepare_report_dir(path: Path) -> None:
@@ -252,7 +259,9 @@ def publish(checked: Checked, report_dir: Path) -> None:
     _write(report_dir / "recording.ndjson", to_lines(checked.recording))
     _write(report_dir / "report.json", [report_json(checked.result)])
     _write(report_dir / "summary.md", [summary_markdown(checked.report).encode()])
+    _write(report_dir / "report.html", [report_html(checked.report)])
     _write(report_dir / "junit.xml", [junit_xml(checked.result)])
+    _write(report_dir / "metrics.prom", [openmetrics(checked.result)])
 
 
 def _write(path: Path, parts: Iterable[bytes]) -> None:

@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from sse_check.diagnosis import Finding, Limits, Resume, diagnose, find_limits, find_resumes, noise_limit
+from sse_check.diagnosis import Finding, Limits, Resume, by_stream, diagnose, find_limits, find_resumes, noise_limit
 from sse_check.diagnosis.holding import came_at_once
 from sse_check.diagnosis.landing import with_instances
 from sse_check.diagnosis.variants import with_variants
@@ -58,7 +58,8 @@ class CriterionResult(Struct, frozen=True, kw_only=True):
 class Outcome(Struct, frozen=True, kw_only=True):
     """What a recording comes to. `reasons` are the sentences that the verdict rests on, the weightiest first.
 
-    `metrics` are the streams that the scenario asked for, which alone meet or miss the criteria; the others explain:
+    `metrics` are the streams that the scenario asked for, which alone meet or miss the criteria, and `passed` says of each
+    whether it is good by itself, None where it showed nothing to judge by. The others explain:
     `follow_ups`, the `searches` for the `limits`, and `reconnects` on purpose with what they have shown (`resumes`).
     """
 
@@ -68,6 +69,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     criteria: tuple[CriterionResult, ...]
     findings: tuple[Finding, ...]
     metrics: tuple[StreamMetrics, ...]
+    passed: tuple[bool | None, ...]
     follow_ups: tuple[StreamMetrics, ...] = ()
     searches: tuple[StreamMetrics, ...] = ()
     reconnects: tuple[StreamMetrics, ...] = ()
@@ -103,7 +105,18 @@ def judge(recording: Recording, scenario: Scenario | None = None) -> Outcome:
     findings = diagnose([*asked, *follow_ups], scenario.criteria, recording.environment, limits, resumes)
     findings = with_instances(with_variants(findings, asked, scenario), asked)
     findings = (*_health_findings(checks, scenario.criteria, recording), *findings)
-    criteria = tuple(result for probe in scenario.probes for result in _criteria(probe, asked, scenario.criteria, findings))
+    found = by_stream(findings)
+    passed = [stream_passed(m, scenario.criteria, found.get((m.stream.probe, m.stream.stream), ())) for m in asked]
+    by_probe: dict[str, list[tuple[StreamMetrics, bool | None]]] = {}
+    for m, good in zip(asked, passed, strict=True):
+        by_probe.setdefault(m.stream.probe, []).append((m, good))
+    failed = {f.probe for f in findings if f.severity == "error" and f.streams}
+    criteria = tuple(
+        result
+        for probe in scenario.probes
+        if probe.name in by_probe
+        for result in _criteria(probe, by_probe[probe.name], scenario.criteria, failed=probe.name in failed)
+    )
     verdict, reasons = _verdict(recording, criteria, findings, scenario)
     return Outcome(
         verdict=verdict,
@@ -112,6 +125,7 @@ def judge(recording: Recording, scenario: Scenario | None = None) -> Outcome:
         criteria=criteria,
         findings=findings,
         metrics=tuple(asked),
+        passed=tuple(passed),
         follow_ups=follow_ups,
         searches=searches,
         reconnects=reconnects,
@@ -128,12 +142,11 @@ def _health_findings(checks: Sequence[StreamMetrics], criteria: Criteria, record
     return tuple(f for f in findings if f.code in codes)
 
 
-def _criteria(probe: Probe, metrics: Sequence[StreamMetrics], criteria: Criteria, findings: Sequence[Finding]) -> list[CriterionResult]:
-    """The founding criteria for one probe, over its streams."""
-    mine = [m for m in metrics if m.stream.probe == probe.name]
-    if not mine:
-        return []
-    failed = {number for f in findings if f.probe == probe.name and f.severity == "error" for number in f.streams}
+def _criteria(
+    probe: Probe, streams: Sequence[tuple[StreamMetrics, bool | None]], criteria: Criteria, *, failed: bool
+) -> list[CriterionResult]:
+    """The founding criteria for one probe, over its streams, each with whether it is good; `failed` where one has a fault."""
+    mine = [m for m, _ in streams]
     on_time, expected = sum(m.on_time for m in mine), sum(m.expected for m in mine)
     rate = percent(on_time, expected)
     quiet = not expected and not failed and all(_heartbeats_flow(m) for m in mine)
@@ -144,12 +157,12 @@ def _criteria(probe: Probe, metrics: Sequence[StreamMetrics], criteria: Criteria
             passed=100 * on_time >= criteria.success_rate * expected if expected else (False if failed else (True if quiet else None)),
             observed=rate if expected else None,
             limit=criteria.success_rate,
-            detail=_rate_detail(mine, on_time, expected, criteria, failed=bool(failed)),
+            detail=_rate_detail(mine, on_time, expected, criteria, failed=failed),
         ),
-        _first_event(probe, mine, criteria, failed=bool(failed), quiet=quiet),
+        _first_event(probe, mine, criteria, failed=failed, quiet=quiet),
     ]
     if probe.stream_count > 1:
-        answers = [stream_passed(m, criteria, findings) for m in mine]
+        answers = [good for _, good in streams]
         good = answers.count(True)
         # A recording may hold a part of the streams (a shard) or several runs: one that failed decides, and so do all
         # of them together; some that are good prove nothing of the others.
@@ -222,8 +235,8 @@ def _first_event(probe: Probe, mine: Sequence[StreamMetrics], criteria: Criteria
 
 
 def stream_passed(m: StreamMetrics, criteria: Criteria, findings: Sequence[Finding]) -> bool | None:
-    """Whether one stream by itself is good; None where it showed nothing to judge by."""
-    if any(f.severity == "error" and f.probe == m.stream.probe and m.stream.stream in f.streams for f in findings):
+    """Whether one stream by itself, with its findings, is good; None where it showed nothing to judge by."""
+    if any(f.severity == "error" for f in findings):
         return False
     if m.stream.reason in ("interrupted", "budget"):
         return None

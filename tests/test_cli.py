@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from sse_check.diagnosis import CODES
+from sse_check.diagnosis import FAULTS
 from tests.support.process import COMMAND, ROOT, sse_check
 
 
@@ -39,7 +39,6 @@ def test_demo_is_viable_and_says_where_the_reports_are(tmp_path):
     assert {p.name for p in (tmp_path / "sse-check-demo").iterdir()} == {"report.json", "recording.ndjson", "summary.md", "junit.xml"}
 
 
-FAULTS = [code for code in CODES if code != "runner-noise"]
 
 
 @pytest.fixture(scope="module")

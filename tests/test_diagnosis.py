@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from sse_check.diagnosis import CODES, Finding, follow_ups
+from sse_check.diagnosis import FAULTS, Finding, follow_ups
 from sse_check.recording import Redirect, StreamRecording
 from sse_check.scenario import Compare
 from tests.support.streams import NOW, answer, codes, every, judged, probe, scenario, stream
@@ -374,11 +374,11 @@ def test_a_second_look_raises_no_false_alarm(case: Case):
 
 def test_every_code_has_a_stream_that_raises_it():
     """
-    A fault that no stream here shows is a fault that nobody knows we can see.
+    A fault that no stream here shows is a fault that nobody knows we can see; what got worse takes two runs (test_baseline).
     """
     raised = {code for case in (*UNOPENED, *HELD, *SLOW, *CUT, *NOISY, *COMPARED) for code in case.codes}
 
-    assert raised == set(CODES)
+    assert raised == {*FAULTS, "runner-noise"}
 
 
 # --- what only resembles a fault --------------------------------------------------------------------------------------

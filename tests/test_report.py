@@ -428,7 +428,6 @@ def test_a_summary_that_is_too_long_loses_whole_sections(limit: int):
     log = "a line of the log\n" * 900
     services = [ServiceRecording(name=f"app{n}", image="x", state="running", log=log) for n in range(3)]
     run = build_report(recording(stream([20.0] * 20, sent=SECONDS_20), services=services))
-    result = run.result
     whole, cut = summary_markdown(run), summary_markdown(run, limit)
 
     assert len(cut.encode()) <= limit < len(whole.encode()) or cut == whole

@@ -7,11 +7,12 @@ import msgspec
 
 from sse_check.diagnosis.advice import cures, documented, hops_of, limit_in_words
 from sse_check.diagnosis.cures import CURES
-from sse_check.diagnosis.finding import Confidence, Finding, Fix
+from sse_check.diagnosis.finding import SEVERITIES, Confidence, Finding, Fix, by_stream
 from sse_check.diagnosis.followup import FollowUp, follow_ups
 from sse_check.diagnosis.limit_findings import limit_findings, open_sizes, with_measured
 from sse_check.diagnosis.limits import Bound, Limits, find_limits
 from sse_check.diagnosis.localhost import of_place
+from sse_check.diagnosis.opening import company_of
 from sse_check.diagnosis.platforms import Hop, idle_limit
 from sse_check.diagnosis.resuming import Resume, find_resumes, resume_findings
 from sse_check.diagnosis.rules import RULES
@@ -24,6 +25,8 @@ from sse_check.units import format_duration
 
 __all__ = [
     "CODES",
+    "FAULTS",
+    "SEVERITIES",
     "Bound",
     "Finding",
     "Fix",
@@ -31,6 +34,7 @@ __all__ = [
     "Hop",
     "Limits",
     "Resume",
+    "by_stream",
     "diagnose",
     "find_limits",
     "find_resumes",
@@ -44,9 +48,10 @@ __all__ = [
 # The measurement is too coarse to judge a limit when its own error reaches this share of it.
 NOISE_SHARE: Final = 0.1
 
-CODES: Final = (*(rule.code for rule in RULES), "runner-noise")
+# What one stream, or the streams of one probe, can show; then what is the measuring machine's, and what takes two runs.
+FAULTS: Final = tuple(rule.code for rule in RULES)
+CODES: Final = (*FAULTS, "runner-noise", "regression")
 
-_SEVERITY_ORDER: Final = {"error": 0, "warning": 1, "note": 2}
 _CONFIDENCE_ORDER: Final[dict[Confidence, int]] = {"certain": 0, "likely": 1, "possible": 2}
 
 
@@ -73,7 +78,7 @@ def diagnose(
     findings += [msgspec.structs.replace(f, fixes=f.fixes or cures(f.code, hops)) for f in resume_findings(resumes)]
     findings += _runner_noise(criteria, environment)
     order = {code: number for number, code in enumerate(CODES)}
-    return tuple(sorted(findings, key=lambda f: (_SEVERITY_ORDER[f.severity], order[f.code])))
+    return tuple(sorted(findings, key=lambda f: (SEVERITIES.index(f.severity), order[f.code])))
 
 
 def _views(metrics: Sequence[StreamMetrics], criteria: Criteria, limits: Sequence[Limits]) -> Iterable[View]:
@@ -83,7 +88,8 @@ def _views(metrics: Sequence[StreamMetrics], criteria: Criteria, limits: Sequenc
     for m in metrics:
         by_probe.setdefault(m.stream.probe, []).append(m)
     for streams in by_probe.values():
-        peers = tuple(m for m in streams if m.stream.factor is None)
+        peers = [m for m in streams if m.stream.factor is None]
+        company = company_of(peers)
         twins: dict[Factor, tuple[StreamMetrics, ...]] = {}
         for m in streams:
             if m.stream.factor is not None:
@@ -92,7 +98,7 @@ def _views(metrics: Sequence[StreamMetrics], criteria: Criteria, limits: Sequenc
             # What was measured goes before what is documented.
             idle = measured.get(m.stream.probe, Bound())
             limit = idle.seconds or idle_limit(hops_of(m))
-            yield View(m=m, criteria=criteria, peers=peers, twins=twins, idle_limit=limit, survived=idle.survived)
+            yield View(m=m, criteria=criteria, company=company, twins=twins, idle_limit=limit, survived=idle.survived)
 
 
 def _signs(view: View) -> Iterable[tuple[Rule, Sign]]:
@@ -111,7 +117,7 @@ def _signs(view: View) -> Iterable[tuple[Rule, Sign]]:
 
 
 def _finding(rule: Rule, probe: str, seen: list[tuple[StreamMetrics, Sign]], environment: Environment) -> Finding:
-    m, clearest = min(seen, key=lambda pair: (_SEVERITY_ORDER[pair[1].severity or rule.severity], _CONFIDENCE_ORDER[pair[1].confidence]))
+    m, clearest = min(seen, key=lambda pair: (SEVERITIES.index(pair[1].severity or rule.severity), _CONFIDENCE_ORDER[pair[1].confidence]))
     hops = hops_of(m)
     here, cures_here = of_place(rule.code, m, environment)
     return Finding(

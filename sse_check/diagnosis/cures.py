@@ -99,6 +99,11 @@ CURES: Final[dict[str, tuple[Fix, ...]]] = {
     "lost-events": (
         Fix(where="application", text="Look for a queue that drops when a reader is slow, and for several instances that each number their own events.", source=f"{_SSE}#the-last-event-id-header"),
     ),
+    "regression": (
+        Fix(where="deployment", text="Look at what was released or set anew between the two runs, beginning with the proxies where a hop or the protocol changed.", source=f"{_DOCS}/diagnoses.md#regression"),
+        Fix(where="scenario", text="Run it again before a rollback: a figure that stays is the deployment's, one that comes and goes with the hour is its load.", source=f"{_DOCS}/diagnoses.md#regression"),
+        Fix(where="workflow", text="If the change is meant, name this run's `report.json` as the baseline from now on.", source=f"{_DOCS}/reports.md#compared-with-an-earlier-run"),
+    ),
     "runner-noise": (
         Fix(where="workflow", text="Run again on a runner that does nothing else meanwhile.", source=f"{_DOCS}/diagnoses.md#runner-noise"),
     ),

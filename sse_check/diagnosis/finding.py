@@ -1,11 +1,13 @@
 """A finding: one fault, with its evidence in figures, how sure it is, and what would cure it."""
 
 import re
+from collections.abc import Iterable
 from typing import Final, Literal
 
 from msgspec import Struct
 
 Severity = Literal["error", "warning", "note"]
+SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "note")  # the gravest first
 Confidence = Literal["certain", "likely", "possible"]
 
 
@@ -28,6 +30,15 @@ class Finding(Struct, frozen=True, kw_only=True):
     evidence: dict[str, float | int | str]
     message: str
     fixes: tuple[Fix, ...] = ()
+
+
+def by_stream(findings: Iterable[Finding]) -> dict[tuple[str, int], list[Finding]]:
+    """The findings of each stream, by its probe and number, in their order."""
+    found: dict[tuple[str, int], list[Finding]] = {}
+    for finding in findings:
+        for number in finding.streams:
+            found.setdefault((finding.probe, number), []).append(finding)
+    return found
 
 
 # What is to be copied stands at the beginning of a cure, behind a colon, or is the header to be sent, in code spans that

@@ -10,8 +10,9 @@ from typing import Final
 from sse_check.diagnosis.cutting import broke_off
 from sse_check.diagnosis.gradual import collected, silent
 from sse_check.diagnosis.holding import came_at_once, held_back, late_head
-from sse_check.diagnosis.opening import in_trouble, replay
+from sse_check.diagnosis.opening import company_of, in_trouble, replay
 from sse_check.diagnosis.shape import cut_in_silence
+from sse_check.diagnosis.sign import Company
 from sse_check.metrics import StreamMetrics
 from sse_check.recording import Factor
 
@@ -33,14 +34,14 @@ class FollowUp:
 class _Question:
     factor: Factor
     times: int
-    when: Callable[[StreamMetrics, tuple[StreamMetrics, ...]], bool]
+    when: Callable[[StreamMetrics, Company], bool]
 
 
 _QUESTIONS: Final = (
     # Does it stream without compression?
     _Question(factor="identity", times=1, when=lambda m, _: _kept_back(m)),
     # Does one work by itself? Then it is their number. Twice, as places are given back only after a while.
-    _Question(factor="alone", times=2, when=lambda m, peers: len(peers) > 1 and in_trouble(m, peers)),
+    _Question(factor="alone", times=2, when=lambda m, company: company.streams > 1 and in_trouble(m, company)),
     # A late head: a cold start, or always? Old events: the same ones again?
     _Question(factor="again", times=1, when=lambda m, _: late_head(m) or replay(m) is not None),
     # Cut: after the same silence?
@@ -65,10 +66,13 @@ def _kept_back(m: StreamMetrics) -> bool:
 def follow_ups(metrics: Sequence[StreamMetrics]) -> tuple[FollowUp, ...]:
     """The follow-ups that would decide what a run left open, each probe and factor once."""
     asked: dict[tuple[str, Factor], FollowUp] = {}
+    peers: dict[str, list[StreamMetrics]] = {}
     for m in metrics:
-        peers = tuple(p for p in metrics if p.stream.probe == m.stream.probe)
+        peers.setdefault(m.stream.probe, []).append(m)
+    companies = {probe: company_of(mine) for probe, mine in peers.items()}
+    for m in metrics:
         for question in _QUESTIONS:
-            if question.when(m, peers):
+            if question.when(m, companies[m.stream.probe]):
                 key = (m.stream.probe, question.factor)
                 last = m.stream.last_event_id if question.factor == "resume" else ""
                 if key not in asked or asked[key].times < question.times:

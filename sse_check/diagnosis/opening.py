@@ -1,9 +1,10 @@
 """Rules of streams that were not opened as they should be: no connection, another answer, an old one, too many at once."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from sse_check.diagnosis.cures import HTTP2_PLACES, NO_HTTP2, UNKNOWN_AUTHORITY
-from sse_check.diagnosis.sign import Figures, Sign, View
+from sse_check.diagnosis.sign import Company, Figures, Sign, View
 from sse_check.escape import quoted
 from sse_check.metrics import StreamMetrics
 from sse_check.stamps import Stamps, find_replay
@@ -162,15 +163,15 @@ def _cache_says(m: StreamMetrics) -> str | None:
 def concurrency_limited(v: View) -> Sign | None:
     """Streams that work alone fail, or wait, when they are opened together."""
     m = v.m
-    if len(v.peers) < 2 or not in_trouble(m, v.peers):
+    if v.company.streams < 2 or not in_trouble(m, v.company):
         return None
     alone = v.twins.get("alone", ())
-    good = sum(works(peer) and not in_trouble(peer, v.peers) for peer in v.peers)
+    good = v.company.well
     works_alone = any(map(works, alone))
     if (alone and not works_alone) or not (works_alone or good):
         return None  # it fails alone as well, or nothing says that it would not
-    worked = f"Of {len(v.peers)} streams at once {good} worked; this one: {_trouble(m)}."
-    figures: Figures = {"streams": len(v.peers), "worked": good, "alone": "works" if works_alone else "not tried"}
+    worked = f"Of {v.company.streams} streams at once {good} worked; this one: {_trouble(m)}."
+    figures: Figures = {"streams": v.company.streams, "worked": good, "alone": "works" if works_alone else "not tried"}
     places = http2_places(v)
     if places is not None:
         return Sign(
@@ -192,7 +193,7 @@ def http2_places(v: View) -> int | None:
     """
     stream = v.m.stream
     refused = stream.reason is not None or (stream.head is not None and stream.head.status != 200)
-    return stream.max_streams if not refused and stream.max_streams is not None and stream.max_streams < len(v.peers) else None
+    return stream.max_streams if not refused and stream.max_streams is not None and stream.max_streams < v.company.streams else None
 
 
 def works(m: StreamMetrics) -> bool:
@@ -200,12 +201,21 @@ def works(m: StreamMetrics) -> bool:
     return m.stream.head is not None and m.stream.head.status == 200
 
 
-def in_trouble(m: StreamMetrics, peers: tuple[StreamMetrics, ...]) -> bool:
+def company_of(peers: Sequence[StreamMetrics]) -> Company:
+    """The streams that were opened together, as each of them sees the others."""
+    answered = [peer.connection for peer in peers if peer.connection is not None and works(peer)]
+    late = max(QUEUED_S, 5 * min(answered, default=0.0))
+    well = sum(works(peer) and not _kept_waiting(peer, late) for peer in peers)
+    return Company(streams=len(peers), well=well, late=late)
+
+
+def in_trouble(m: StreamMetrics, company: Company) -> bool:
     """Whether one of several streams was refused, answered with an error, left waiting, or answered only much later."""
-    if not works(m):
-        return True
-    answered = sorted(peer.connection for peer in peers if peer.connection is not None and works(peer))
-    return m.connection is not None and m.connection >= max(QUEUED_S, 5 * answered[0])
+    return not works(m) or _kept_waiting(m, company.late)
+
+
+def _kept_waiting(m: StreamMetrics, late: float) -> bool:
+    return m.connection is not None and m.connection >= late
 
 
 def _trouble(m: StreamMetrics) -> str:

@@ -12,17 +12,29 @@ Figures = dict[str, float | int | str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Company:
+    """The streams of a probe that were opened together: how many, how many of them were well, and when an answer was late among them.
+
+    `late` is in seconds from the request. Worked out once for all of them: there may be thousands.
+    """
+
+    streams: int
+    well: int
+    late: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """One stream as a rule sees it: its figures, and what there is to compare them with.
 
-    `peers` are the streams that were opened together with it, itself among them. `twins` are the follow-ups of its
+    `company` are the streams that were opened together with it, itself among them. `twins` are the follow-ups of its
     probe, by the factor that was changed. `idle_limit` is the limit on silence that was measured, else the smallest
     documented one of the hops it came through; for `survived` seconds silent streams of a search for limits were seen to live.
     """
 
     m: StreamMetrics
     criteria: Criteria
-    peers: tuple[StreamMetrics, ...] = ()
+    company: Company
     twins: Mapping[Factor, tuple[StreamMetrics, ...]] = field(default_factory=dict)
     idle_limit: float | None = None
     survived: float = 0.0

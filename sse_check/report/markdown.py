@@ -43,6 +43,7 @@ def summary_markdown(report: Report, limit: int = SUMMARY_LIMIT) -> str:
     result = report.result
     groups = grouped_findings(result)
     lead = leading(result)
+    changes = result.baseline.changes if result.baseline else ()
     strips = {(p.probe, p.stream, p.phase): strip(p.received, p.end, _STRIP_WIDTH) for p in report.pictures if p.factor is None}
     # The worst first: what is cut off at the end must be the good news.
     criteria = sorted(result.criteria, key=lambda c: (c.passed is not False, c.passed is not None))
@@ -58,6 +59,8 @@ def summary_markdown(report: Report, limit: int = SUMMARY_LIMIT) -> str:
             worst=worst,
             tokens=any(stream.tokens for stream in worst),
             groups=groups,
+            changes=[change for change in changes if change.confidence != "possible"],
+            chances=[change for change in changes if change.confidence == "possible"],
             lead=next((group for group in groups if group == lead), None),
             chart=chart(report.pictures, result.findings),
             endings=ENDINGS,

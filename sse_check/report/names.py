@@ -31,7 +31,7 @@ def which(stream: int, phase: Phase, factor: Factor | None = None, arm: Arm | No
         rhythm = f" every {format_duration(arm.every)}" if arm.every else ""
         parts.append(arm.kind + rhythm + (f", {arm.size:,} bytes" if arm.size else ""))
     if factor is not None:
-        parts.append(FACTORS[factor])
+        parts.append(FACTORS[factor] + (f" #{stream}" if stream > 1 else ""))
     return f" ({', '.join(parts)})" if parts else ""
 
 

@@ -10,13 +10,13 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from sse_check.diagnosis import Finding
+from sse_check.diagnosis import Finding, by_stream
 from sse_check.metrics import StreamMetrics
 from sse_check.recording import Factor, Phase, StreamRecording
 from sse_check.report.names import stream_name
 from sse_check.scenario import Criteria
 from sse_check.units import format_duration
-from sse_check.verdict import Outcome, stream_passed
+from sse_check.verdict import Outcome
 
 _NS: Final = 1e9
 _MAX_DUE: Final = 100_000  # events of a hint: as many as a scenario may expect
@@ -72,11 +72,14 @@ class StreamPicture(Struct, frozen=True, kw_only=True):
 
 def pictures(outcome: Outcome, criteria: Criteria) -> tuple[StreamPicture, ...]:
     """Every stream of a run: those that the scenario asked for, the worst first, then those that explain them."""
-    verdicts = [(m, stream_passed(m, criteria, outcome.findings)) for m in outcome.metrics]
     order = {f.probe: number for number, f in reversed(list(enumerate(outcome.findings)))}
     # Not good before not known before good; among those as the findings are, so that the cause comes first.
-    worst = sorted(verdicts, key=lambda pair: (pair[1] is not False, pair[1] is True, order.get(pair[0].stream.probe, len(order))))
-    asked = [_picture(m, passed, outcome.findings, criteria) for m, passed in worst]
+    worst = sorted(
+        zip(outcome.metrics, outcome.passed, strict=True),
+        key=lambda pair: (pair[1] is not False, pair[1] is True, order.get(pair[0].stream.probe, len(order))),
+    )
+    found = by_stream(outcome.findings)
+    asked = [_picture(m, passed, found.get((m.stream.probe, m.stream.stream), ()), criteria) for m, passed in worst]
     others = [_picture(m, None, (), criteria) for m in (*outcome.follow_ups, *outcome.searches, *outcome.reconnects)]
     return (*asked, *others)
 
@@ -85,7 +88,6 @@ def _picture(m: StreamMetrics, passed: bool | None, findings: Iterable[Finding],
     stream = m.stream
     received = tuple(at / _NS for at in stream.events.at_ns)
     beside, beside_is = _beside(m, received)
-    mine = [f for f in findings if f.probe == stream.probe and stream.stream in f.streams]
     return StreamPicture(
         name=stream_name(stream.probe, stream.stream, stream.phase, stream.factor, stream.arm),
         probe=stream.probe,
@@ -99,7 +101,7 @@ def _picture(m: StreamMetrics, passed: bool | None, findings: Iterable[Finding],
         alive=tuple(at / _NS for at in stream.comments_ns),
         end=m.ended,
         steps=_steps(stream, m),
-        marks=(*(_mark(f, m, beside) for f in mine), *(_limits(m, criteria) if stream.factor is None else ())),
+        marks=(*(_mark(f, m, beside) for f in findings), *(_limits(m, criteria) if stream.factor is None else ())),
     )
 
 

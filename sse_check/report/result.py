@@ -10,7 +10,8 @@ import msgspec
 from msgspec import Struct
 
 from sse_check.alternatives import footing
-from sse_check.diagnosis import CODES, Finding, Hop, Limits, Resume, hops_of
+from sse_check.baseline import Comparison, Run, compare, regressions
+from sse_check.diagnosis import CODES, SEVERITIES, Finding, Hop, Limits, Resume, by_stream, hops_of
 from sse_check.metrics import StreamMetrics, percent
 from sse_check.recording import Ended, Factor, FallbackRecording, Phase, Recording, ServiceRecording
 from sse_check.report.strip import strip
@@ -44,6 +45,7 @@ class StreamResult(Struct, frozen=True, kw_only=True):
     last_event_time: float | None
     median_gap: float | None
     longest_gap: float | None
+    delay_p99: float | None
     tokens: int
     first_token_time: float | None
     token_gap_median: float | None
@@ -102,7 +104,11 @@ class HopResult(Struct, frozen=True, kw_only=True):
 
 
 class Result(Struct, frozen=True, kw_only=True):
-    """The whole of report.json. `footing` is what the recommendation lacks to rest on, where it lacks anything."""
+    """The whole of report.json. `footing` is what the recommendation lacks to rest on, where it lacks anything.
+
+    An event is on time within `event_deadline` seconds, counted from `deadline_from`. `baseline` is what differs from an
+    earlier run, where there is one to compare with.
+    """
 
     schema_version: int
     name: str
@@ -112,6 +118,8 @@ class Result(Struct, frozen=True, kw_only=True):
     exit_criteria_met: bool
     streaming_enabled: bool
     overall_success_rate: float
+    event_deadline: float
+    deadline_from: str
     recommendation: str
     footing: str | None
     reasons: tuple[str, ...]
@@ -129,13 +137,15 @@ class Result(Struct, frozen=True, kw_only=True):
     summary: Summary
     environment: ReportEnvironment
     interrupted: str | None
-    baseline: None = None
+    baseline: Comparison | None = None
 
 
 def build_result(recording: Recording, outcome: Outcome) -> Result:
-    """The values of all reports."""
+    """The values of all reports, of this run alone."""
     scenario, environment = recording.scenario, recording.environment
-    streams = tuple(_stream_result(m, recording, outcome) for m in outcome.metrics)
+    found = by_stream(outcome.findings)
+    codes = [tuple(f.code for f in found.get((m.stream.probe, m.stream.stream), ())) for m in outcome.metrics]
+    streams = tuple(map(_stream_result, outcome.metrics, outcome.passed, codes))
     hops = {hop.name: hop for m in (*outcome.metrics, *outcome.searches) for hop in hops_of(m)}
     clocks = {m.stream.clock for m in outcome.metrics}
     return Result(
@@ -148,11 +158,16 @@ def build_result(recording: Recording, outcome: Outcome) -> Result:
         exit_criteria_met=outcome.streaming_enabled,
         streaming_enabled=outcome.streaming_enabled,
         overall_success_rate=percent(sum(m.on_time for m in outcome.metrics), sum(m.expected for m in outcome.metrics)),
+        event_deadline=scenario.criteria.event_deadline,
+        deadline_from=scenario.criteria.deadline_from,
         recommendation=outcome.recommendation,
         footing=footing(outcome.verdict, outcome.findings, recording.fallbacks, scenario),
         reasons=outcome.reasons,
         test_results=streams,
-        follow_ups=tuple(_stream_result(m, recording, outcome) for m in outcome.follow_ups),
+        follow_ups=tuple(
+            _stream_result(m, stream_passed(m, scenario.criteria, found.get((m.stream.probe, m.stream.stream), ())), ())
+            for m in outcome.follow_ups
+        ),
         criteria=outcome.criteria,
         findings=outcome.findings,
         fallbacks=recording.fallbacks,
@@ -178,6 +193,18 @@ def build_result(recording: Recording, outcome: Outcome) -> Result:
     )
 
 
+def against(result: Result, before: Run) -> Result:
+    """The result beside an earlier run: what got worse is a finding too, behind those that are as grave."""
+    comparison = compare(as_run(result), before)
+    findings = sorted((*result.findings, *regressions(comparison)), key=lambda f: SEVERITIES.index(f.severity))
+    return msgspec.structs.replace(result, baseline=comparison, findings=tuple(findings))
+
+
+def as_run(result: Result) -> Run:
+    """What of a result another is compared with."""
+    return msgspec.convert(result, Run, from_attributes=True)
+
+
 def _hop(hop: Hop) -> HopResult:
     return HopResult(
         name=hop.name,
@@ -193,15 +220,14 @@ def _hop(hop: Hop) -> HopResult:
     )
 
 
-def _stream_result(m: StreamMetrics, recording: Recording, outcome: Outcome) -> StreamResult:
+def _stream_result(m: StreamMetrics, passed: bool | None, codes: tuple[str, ...]) -> StreamResult:
     stream, times = m.stream, m.stream.times
-    mine = [f.code for f in outcome.findings if f.probe == stream.probe and stream.stream in f.streams and stream.factor is None]
     return StreamResult(
         probe=stream.probe,
         stream=stream.stream,
         phase=stream.phase,
         factor=stream.factor,
-        passed=stream_passed(m, recording.scenario.criteria, outcome.findings) is True,
+        passed=passed is True,
         status=stream.head.status if stream.head else None,
         total_events=m.total,
         expected_events=m.expected,
@@ -212,6 +238,7 @@ def _stream_result(m: StreamMetrics, recording: Recording, outcome: Outcome) -> 
         last_event_time=_rounded(m.last_event),
         median_gap=_rounded(m.median_gap),
         longest_gap=_rounded(max(m.gaps, default=None)),
+        delay_p99=_rounded(m.delay_p99),
         tokens=len(m.token_times),
         first_token_time=_rounded(min(m.token_times, default=None)),
         token_gap_median=_rounded(m.token_gap_median),
@@ -233,7 +260,7 @@ def _stream_result(m: StreamMetrics, recording: Recording, outcome: Outcome) -> 
             "head": _seconds(times.head_ns),
             "first_byte": _seconds(stream.reads.at_ns[0]) if stream.reads.at_ns else None,
         },
-        codes=tuple(mine),
+        codes=codes,
         error=stream.error,
         strip=strip([t / 1e9 for t in stream.events.at_ns], m.ended),
     )
@@ -258,11 +285,11 @@ class FindingGroup(Struct, frozen=True, kw_only=True):
 
 
 def grouped_findings(result: Result) -> tuple[FindingGroup, ...]:
-    """The findings by code, in their order: several probes with one fault have one cause and one cure."""
-    by_code: dict[str, list[Finding]] = {}
+    """The findings by code, in their order: several probes with one fault have one cause and one cure. What got worse is each its own."""
+    groups: dict[tuple[str, str], list[Finding]] = {}
     for finding in result.findings:
-        by_code.setdefault(finding.code, []).append(finding)
-    return tuple(FindingGroup(first=found[0], probes=tuple(f.probe for f in found if f.probe)) for found in by_code.values())
+        groups.setdefault((finding.code, finding.probe if finding.code == "regression" else ""), []).append(finding)
+    return tuple(FindingGroup(first=found[0], probes=tuple(f.probe for f in found if f.probe)) for found in groups.values())
 
 
 def leading(result: Result) -> FindingGroup | None:

@@ -58,15 +58,17 @@ def _comparison(result: Result) -> list[str]:
     """What changed since the run it is compared with."""
     if result.baseline is None:
         return []
-    changes = result.baseline.changes
+    sure = [change for change in result.baseline.changes if change.confidence != "possible"]
+    chance = len(result.baseline.changes) - len(sure)
     lines = [
         "",
-        f"  compared with the run of {result.baseline.test_timestamp}:"
-        + ("" if changes else " nothing changed beyond what two runs vary by"),
+        f"  compared with the run of {result.baseline.test_timestamp}:" + ("" if sure else " nothing changed beyond what two runs vary by"),
     ]
-    for change in changes[:_MAX_FINDINGS]:
-        possible = " (possible)" if change.confidence == "possible" else ""
-        lines.append(f"    {change.direction}: {change.probe[:40] + ': ' if change.probe else ''}{change.detail}{possible}")
+    lines += [f"    {c.direction}: {c.probe[:40] + ': ' if c.probe else ''}{c.detail}" for c in sure[:_MAX_FINDINGS]]
+    if len(sure) > _MAX_FINDINGS:
+        lines.append(f"    … and {len(sure) - _MAX_FINDINGS} more")
+    if chance:
+        lines.append(f"    {chance} more may be chance; the reports have them")
     return lines + [f"    {sentence}" for sentence in result.baseline.not_compared[:_MAX_FINDINGS]]
 
 

@@ -1,6 +1,6 @@
 """The scenario: what is to be checked, read from YAML into frozen values."""
 
-from sse_check.scenario.derive import compared, expanded, planned_until, start_order, stream_timeout, variants_of
+from sse_check.scenario.derive import VARIANT_NAMES, compared, expanded, planned_until, start_order, stream_timeout, variants_of
 from sse_check.scenario.load import Variables, load, load_placed, variables_in
 from sse_check.scenario.mistakes import Mistake, Place, ScenarioError
 from sse_check.scenario.model import (
@@ -32,6 +32,7 @@ from sse_check.scenario.values import check_url
 __all__ = [
     "DEFAULT_CONCURRENT_STREAMS",
     "MCP_CALL_ID",
+    "VARIANT_NAMES",
     "BatchFallback",
     "Compare",
     "Criteria",

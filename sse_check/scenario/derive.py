@@ -13,6 +13,8 @@ _VARIANTS: Final = (
     ("protocol", (("http/1.1", "over HTTP/1.1"), ("h2", "over HTTP/2"))),
     ("ip", (("v4", "over IPv4"), ("v6", "over IPv6"))),
 )
+# What stands behind the name of such a variant.
+VARIANT_NAMES: Final = tuple(called for _, values in _VARIANTS for _, called in values)
 
 
 def posted(scenario: Scenario, said: Callable[[str], bool]) -> Scenario:
