@@ -31,7 +31,8 @@ check: .venv/.dev .venv/.lab .venv/.workflows  ## formatting, lint, types, the w
 	$(BIN)/actionlint -config-file .github/actionlint.yaml $(WORKFLOWS)
 	$(BIN)/zizmor --offline --persona=auditor --no-progress --config .github/zizmor.yml $(ACTIONS) $(WORKFLOWS)
 
-bench: .venv/.dev  ## size and cold start of the image, against its base
+bench: .venv/.dev  ## the reports of a large run beside a small one; size and cold start of the image, against its base
+	$(BIN)/python benchmarks/reports.py
 	$(BIN)/python benchmarks/image.py
 
 fix: .venv/.dev  ## what can be mended by itself

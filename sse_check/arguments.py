@@ -56,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     _add_variables(run)
     _add_resolve(run)
     _add_reporting(run, fail_on=True)
+    _add_pushing(run)
 
     probe = commands.add_parser("probe", help="check one URL with the default criteria, alone and three streams at once")
     probe.add_argument("url", metavar="URL")
@@ -89,6 +90,7 @@ def parser() -> argparse.ArgumentParser:
     probe.add_argument("--cert", metavar="FILE", help="the client's certificate, a PEM file; with --key, or its key in it")
     probe.add_argument("--key", metavar="FILE", help="the private key of --cert")
     _add_reporting(probe, fail_on=True)
+    _add_pushing(probe)
 
     judge = commands.add_parser("judge", help="judge again what was recorded, without network")
     judge.add_argument("recordings", metavar="RECORDING", nargs="+", type=Path)
@@ -174,6 +176,11 @@ def _add_reporting(parser: argparse.ArgumentParser, *, fail_on: bool) -> argpars
     earlier = parser.add_mutually_exclusive_group()
     earlier.add_argument("--baseline", metavar="REPORT.json", type=Path, help="an earlier run's report, to see what got worse since")
     return earlier
+
+
+def _add_pushing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--pushgateway", metavar="URL", help="push the metrics to this Prometheus Pushgateway")
+    parser.add_argument("--otlp", metavar="URL", help="send the metrics to this OTLP/HTTP endpoint (/v1/metrics is added)")
 
 
 def load_baseline(path: Path) -> "Run":

@@ -138,7 +138,18 @@ def _check(scenario: Scenario, secrets: Sequence[str], args: argparse.Namespace)
             baseline=load_baseline(args.baseline) if args.baseline else None,
         )
         _print_result(checked, args)
+        for said in _pushed(checked, args.pushgateway, args.otlp, secrets):
+            print(for_log(f"sse-check: {said}"), file=sys.stderr)
     return _exit_status(checked, args.fail_on)
+
+
+def _pushed(checked: "Checked", pushgateway: str | None, otlp: str | None, secrets: Sequence[str]) -> tuple[str, ...]:
+    """Push the metrics where that is asked for; a sentence for each push that failed, which changes no verdict."""
+    if not (pushgateway or otlp):
+        return ()
+    from sse_check.monitoring import push  # here: it needs asyncio and the Pushgateway's client, and few runs push
+
+    return push(checked.result, pushgateway=pushgateway, otlp=otlp, environ=os.environ, redactor=Redactor(secrets))
 
 
 def _observed(
@@ -242,7 +253,7 @@ def _demo(args: argparse.Namespace) -> int:
     if args.fault is not None and args.fault not in FAULTS:
         raise UsageError(f'--fault: "{args.fault}" cannot be shown. Known: {", ".join(FAULTS)}.')
     args.report_dir = args.report_dir or Path("sse-check-demo")
-    args.fail_on = None
+    args.fail_on = args.pushgateway = args.otlp = None
     with demo_server(args.fault) as base:
         return _check(demo_scenario(base, args.fault), (), args)
 
@@ -321,6 +332,8 @@ def _run_action(environ: Mapping[str, str], interruption: Interruption) -> int:
     if inputs.debug:
         github.debug_result(checked.result, out)
     github.annotate_result(checked.result, out, places)
+    for said in _pushed(checked, inputs.pushgateway, inputs.otlp, secrets):
+        github.annotate("warning", said, out, title="sse-check")
     return _exit_status(checked, inputs.fail_on)
 
 

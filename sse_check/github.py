@@ -42,6 +42,8 @@ class Inputs:
     fail_on: str
     report_dir: str
     baseline: str
+    pushgateway: str
+    otlp: str
     containers: bool
     allow_hosts: tuple[str, ...]
     debug: bool
@@ -78,6 +80,9 @@ def read_inputs(environ: Mapping[str, str]) -> Inputs:
         fail_on=fail_on,
         report_dir=report_dir,
         baseline=_input(environ, "baseline"),
+        # No inputs: their URLs may hold a password, and a variable of the step's `env` is what an exporter is configured by.
+        pushgateway=environ.get("SSE_CHECK_PUSHGATEWAY", "").strip(),
+        otlp=environ.get("SSE_CHECK_OTLP", "").strip(),
         containers=containers == "true",
         debug=environ.get("RUNNER_DEBUG") == "1",
         allow_hosts=tuple(line.strip() for line in _input(environ, "allow-hosts").splitlines() if line.strip()),

@@ -16,7 +16,8 @@ _SECRET_NAME: Final = re.compile(
     re.IGNORECASE,
 )
 _COOKIE_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 6265, section 4.1.1
-_USER_INFORMATION: Final = re.compile(r"//[^/?#]*@")
+# Of what is no URL: up to the last sign, as a password in which `/` or `@` is not percent-encoded reaches into the path.
+_USER_INFORMATION: Final = re.compile(r"//.*@", re.DOTALL)
 _PERCENT: Final = re.compile(r"%[0-9A-F]{2}")
 # A derived form shorter than this would hit ordinary words.
 _MIN_DERIVED: Final = 8
@@ -105,6 +106,7 @@ class Redactor:
         """A URL without its user information and without the values of secret query keys."""
         try:
             parts = urlsplit(url)
+            _ = parts.port  # what is no number there is the beginning of a password
         except ValueError:
             return self.text(_USER_INFORMATION.sub(f"//{REDACTED}@", url))
         netloc = parts.netloc

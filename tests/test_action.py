@@ -329,6 +329,32 @@ probes:
     assert found == {"{name: broke": ".github/sse-check.yml", "name: late": ".github/sse-check.yml"}
 
 
+def test_a_baseline_of_the_workspace_is_compared_with(step, server):
+    """
+    The input `baseline` names an earlier report; what got worse is a warning, and among the output's codes.
+    """
+    url = f"{server}/events?count=5&every=50ms"
+    step.run(url=url, report__dir="before")
+    step.run(url=f"{url}&first=900ms", baseline="before/report.json")
+
+    assert step.status == 0
+    assert step.outputs["codes"] == "regression"
+    assert {name for name, rest in step.annotations() if "regression" in rest} == {"warning"}
+    assert "Compared with the run of" in step.summary_file.read_text()
+
+
+def test_metrics_are_pushed_where_the_steps_environment_says(step, server, monkeypatch):
+    """
+    A monitor that cannot be reached is a warning, and the verdict stays.
+    """
+    monkeypatch.setenv("SSE_CHECK_PUSHGATEWAY", "http://127.0.0.1:9")
+    monkeypatch.setenv("SSE_CHECK_OTLP", "http://127.0.0.1:9")
+    step.run(url=f"{server}/events?count=3&every=50ms")
+
+    assert step.status == 0
+    assert [name for name, rest in step.annotations() if "did not reach" in rest] == ["warning", "warning"]
+
+
 @pytest.mark.parametrize(("count", "shown", "last"), [(9, 9, "http-error in probe 8"), (10, 10, "and 1 more"), (300, 10, "and 291 more")])
 def test_nine_annotations_of_a_kind_and_the_rest_counted(count, shown, last):
     """

@@ -18,6 +18,8 @@ import pytest
 from sse_check.diagnosis import FAULTS
 from tests.support.process import COMMAND, ROOT, sse_check
 
+REPORTS = {"recording.ndjson", "report.json", "summary.md", "report.html", "junit.xml", "metrics.prom"}
+
 
 def report(directory: Path) -> dict[str, Any]:
     """The report.json of a report directory."""
@@ -36,9 +38,7 @@ def test_demo_is_viable_and_says_where_the_reports_are(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "viable: PROCEED with SSE" in done.stdout
     assert "reports: sse-check-demo" in done.stdout
-    assert {p.name for p in (tmp_path / "sse-check-demo").iterdir()} == {"report.json", "recording.ndjson", "summary.md", "junit.xml"}
-
-
+    assert {p.name for p in (tmp_path / "sse-check-demo").iterdir()} == REPORTS
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +163,114 @@ def test_stdout_carries_the_result_only(server):
     done = sse_check("probe", f"{server}/events?count=2&every=50ms", "--streams", "1", "--format", "json")
     assert json.loads(done.stdout)["verdict"] == "viable"
     assert "alone: status 200" in done.stderr
+
+
+# --- an earlier run ---------------------------------------------------------------------------------------------------
+
+RECORDED = ROOT / "tests/recordings"
+
+
+def test_what_got_worse_since_the_baseline_is_told(server, tmp_path):
+    """
+    A run names in every report what is worse than in the report that `--baseline` names; the verdict stays the criteria's.
+    """
+    url = f"{server}/events?count=5&every=100ms"
+    assert sse_check("probe", url, "--report-dir", tmp_path / "before").returncode == 0
+    slow = [f"{url}&first=900ms", "--report-dir", tmp_path / "now", "--baseline", tmp_path / "before/report.json"]
+    done = sse_check("probe", *slow)
+    now = report(tmp_path / "now")
+
+    assert done.returncode == 0, done.stderr
+    assert "regression" in [f["code"] for f in now["findings"]]
+    assert any(c["figure"] == "first_event_time" and c["direction"] == "worse" for c in now["baseline"]["changes"])
+    for name in ("summary.md", "report.html"):
+        assert "instead of" in (tmp_path / "now" / name).read_text()
+    assert 'sse_check_finding{code="regression"' in (tmp_path / "now/metrics.prom").read_text()
+    assert "compared with the run of" in done.stdout
+
+
+def test_a_run_like_the_baseline_is_no_regression(server, tmp_path):
+    """
+    The same again: nothing changed, and the reports say so.
+    """
+    url = f"{server}/events?count=5&every=100ms"
+    sse_check("probe", url, "--report-dir", tmp_path)
+    done = sse_check("probe", url, "--baseline", tmp_path / "report.json")
+
+    assert "nothing changed beyond what two runs vary by" in done.stdout
+    assert "warning: regression" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [(None, "cannot be read: No such file"), ("not JSON", "is not JSON"), ('{"a": 1}', "is no report"), ('{"schema_version": 9, "test_results": [], "verdict": "viable"}', "schema_version 9")],
+)  # fmt: skip
+def test_a_baseline_that_cannot_be_used_is_said_before_anything_is_sent(tmp_path, text, said):
+    """
+    Status 2, which file, and what would be right; nothing was asked of anybody.
+    """
+    if text is not None:
+        (tmp_path / "old.json").write_text(text)
+    done = sse_check("probe", "http://127.0.0.1:9/", "--baseline", tmp_path / "old.json")
+
+    assert done.returncode == 2
+    assert "old.json" in done.stderr
+    assert said in done.stderr
+
+
+def test_two_recordings_are_shown_side_by_side(tmp_path):
+    """
+    `judge --compare` compares with an earlier recording, whose streams are drawn beside the new ones.
+    """
+    done = sse_check(
+        "judge",
+        RECORDED / "buffered-full.ndjson",
+        "--compare",
+        RECORDED / "redirected.ndjson",
+        "--report-dir",
+        tmp_path,
+        "--fail-on",
+        "never",
+    )
+    changes = report(tmp_path)["baseline"]["changes"]
+
+    assert done.returncode == 0, done.stderr
+    assert {c["probe"] for c in changes if c["figure"] == "buffered-full"} or any("buffered-full" in c["detail"] for c in changes)
+    assert "the run before" in (tmp_path / "report.html").read_text()
+
+
+def test_a_report_and_a_recording_are_not_compared_with_at_once(tmp_path):
+    """
+    One earlier run at a time.
+    """
+    done = sse_check("judge", RECORDED / "healthy-jitter.ndjson", "--baseline", "x.json", "--compare", RECORDED / "refused.ndjson")
+
+    assert done.returncode == 2
+    assert "not allowed with" in done.stderr
+
+
+def test_any_recording_gives_all_reports_again(tmp_path):
+    """
+    `judge` needs nothing but the recording: the reports are those of the run, to the byte.
+    """
+    assert sse_check("judge", RECORDED / "idle-timeout.ndjson", "--report-dir", tmp_path / "a").returncode == 1
+    assert sse_check("judge", tmp_path / "a/recording.ndjson", "--report-dir", tmp_path / "b").returncode == 1
+
+    assert {p.name for p in (tmp_path / "a").iterdir()} == REPORTS
+    for name in REPORTS:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+
+
+def test_a_push_that_fails_is_said_and_changes_nothing(server):
+    """
+    Metrics are pushed where that is asked for; a monitor that is down is named, and the run is what it was.
+    """
+    url = f"{server}/events?count=3&every=50ms"
+    done = sse_check("probe", url, "--streams", "1", "--pushgateway", "http://who:secret-word@127.0.0.1:9")
+
+    assert done.returncode == 0, done.stderr
+    assert "did not reach the Pushgateway" in done.stderr
+    assert "secret-word" not in done.stderr + done.stdout
 
 
 # --- exit status ------------------------------------------------------------------------------------------------------

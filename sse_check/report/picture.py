@@ -188,8 +188,10 @@ def _longest_pause(at: Sequence[float]) -> tuple[float, float]:
 
 
 def _limits(m: StreamMetrics, criteria: Criteria) -> list[Mark]:
-    """The limits that a stream is judged by, where they lie on its picture."""
-    marks = [Mark(code="", text="first event due", start=criteria.first_event, end=criteria.first_event)]
+    """The limits that a stream has missed or outlived, where they lie on its picture."""
+    marks = []
+    if m.first_event is None or m.first_event > criteria.first_event:
+        marks.append(Mark(code="", text="first event due", start=criteria.first_event, end=criteria.first_event))
     if criteria.deadline_from == "request":
         marks.append(Mark(code="", text="event deadline", start=criteria.event_deadline, end=criteria.event_deadline))
     return [mark for mark in marks if mark.start <= m.ended]

@@ -1,6 +1,6 @@
 """Pictures of what people see of six runs: summary.md as GitHub shows it and report.html, on a phone and a desk, light and dark.
 
-python -m tests.lab.pictures DIRECTORY [--only RUN] writes them as RUN-WHAT-DEVICE-SCHEME.png.
+python -m tests.lab.pictures DIRECTORY [--only RUN] writes them as RUN-WHAT-DEVICE-SCHEME.png; with --readme, the two of the README.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from sse_check.recording import Recording, from_lines, to_lines
-from tests.support.browser import DEVICES, SCHEMES, chromium, shown
+from tests.support.browser import DESKTOP, DEVICES, SCHEMES, chromium, shown
 from tests.support.github_markdown import MERMAIDS, draw, write_page
 
 if TYPE_CHECKING:
@@ -73,14 +73,30 @@ def take(browser: "Browser", run: str, report: Path, directory: Path) -> Iterato
             yield path
 
 
+def take_for_readme(browser: "Browser", report: Path, directory: Path) -> Iterator[Path]:
+    """The top of both reports as the README shows them."""
+    write_page((report / "summary.md").read_text(encoding="utf-8"), page := report / "summary.html")
+    with shown(browser, page, DESKTOP, "light") as summary:
+        draw(summary, 11, "light")
+        summary.screenshot(path := directory / "summary.png", height=925)
+        yield path
+    with shown(browser, report / "report.html", DESKTOP, "light") as html:
+        html.screenshot(path := directory / "report.png", height=1_400)
+        yield path
+
+
 def main() -> None:
     """Take the pictures that the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m tests.lab.pictures", description="Pictures of the reports of six runs.")
     parser.add_argument("directory", type=Path)
     parser.add_argument("--only", choices=RUNS, metavar="RUN", help=f"one of {', '.join(RUNS)}")
+    parser.add_argument("--readme", action="store_true", help="only the two of the README: docs/pictures")
     arguments = parser.parse_args()
     arguments.directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch, chromium() as browser:
+        if arguments.readme:
+            print(*take_for_readme(browser, report_of("buffered", Path(scratch)), arguments.directory), sep="\n")
+            return
         for run in [arguments.only] if arguments.only else RUNS:
             for path in take(browser, run, report_of(run, Path(scratch)), arguments.directory):
                 print(path)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from tests.lab.proxies import NODE_MODULES
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Route
+    from playwright.sync_api import Browser, BrowserContext, Dialog, FloatRect, Page, Route
 
 Scheme = Literal["light", "dark"]
 # As axe-core rates a violation.
@@ -102,9 +102,10 @@ class Shown:
         mouse.move(*end, steps=steps)
         mouse.up()
 
-    def screenshot(self, path: Path) -> None:
-        """The whole page as PNG."""
-        self.page.screenshot(path=path, full_page=True, animations="disabled")
+    def screenshot(self, path: Path, height: int | None = None) -> None:
+        """The page as PNG: the whole of it, or so many CSS pixels from its top."""
+        clip: FloatRect | None = None if height is None else {"x": 0, "y": 0, "width": self.evaluate("() => innerWidth"), "height": height}
+        self.page.screenshot(path=path, full_page=True, animations="disabled", clip=clip)
 
     def overflow(self) -> int:
         """By how many CSS pixels the page is wider than the device: more than none, and people must scroll sideways to read."""
