@@ -16,8 +16,8 @@ _SECRET_NAME: Final = re.compile(
     re.IGNORECASE,
 )
 _COOKIE_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 6265, section 4.1.1
-# Of what is no URL: up to the last sign, as a password in which `/` or `@` is not percent-encoded reaches into the path.
-_USER_INFORMATION: Final = re.compile(r"//.*@", re.DOTALL)
+# Of what is no URL, where a password in which `/` or `@` is not percent-encoded may reach anywhere.
+_USER_INFORMATION: Final = re.compile(r"//.*@.*", re.DOTALL)
 _PERCENT: Final = re.compile(r"%[0-9A-F]{2}")
 # A derived form shorter than this would hit ordinary words.
 _MIN_DERIVED: Final = 8
@@ -108,7 +108,7 @@ class Redactor:
             parts = urlsplit(url)
             _ = parts.port  # what is no number there is the beginning of a password
         except ValueError:
-            return self.text(_USER_INFORMATION.sub(f"//{REDACTED}@", url))
+            return self.text(_USER_INFORMATION.sub(f"//{REDACTED}", url))
         netloc = parts.netloc
         if "@" in netloc:
             netloc = f"{REDACTED}@{netloc.rpartition('@')[2]}"

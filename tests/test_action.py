@@ -161,7 +161,7 @@ def test_the_secret_is_masked_first_and_is_nowhere(step, server):
         ({"url": "app.example.test"}, "has no scheme"),
         ({"url": "http://127.0.0.1:1/", "allow__hosts": "*.example.test"}, "which no pattern allows"),
         ({"containers": "perhaps"}, "Write true or false"),
-        ({"baseline": "old.json"}, "cannot be read"),
+        ({"url": "http://127.0.0.1:1/", "baseline": "old.json"}, "cannot be read"),
     ],
 )
 def test_bad_input_fails_the_step_with_the_gate_shut(step, inputs, said):

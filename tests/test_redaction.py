@@ -247,4 +247,4 @@ def test_found_credentials_are_removed_where_a_server_echoes_them() -> None:
 
 def test_a_password_that_was_not_encoded_is_hidden_too() -> None:
     """A slash ends the host for every parser, so what stands before the last sign may all be the password."""
-    assert Redactor().url("https://me:correct/horse@a.test/x?y") == "https://***@a.test/x?y"
+    assert Redactor().url("https://me:correct/horse@a.test/x?y") == "https://***"
