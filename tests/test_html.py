@@ -132,7 +132,7 @@ def test_a_strangers_text_is_shown_and_never_becomes_part_of_the_page(text: str)
 
     assert hostile.shape == harmless.shape
     assert [a.get("href") for a in hostile.all("a")] == [a.get("href") for a in harmless.all("a")]
-    assert len(hostile.raw["script"]) == 4
+    assert len(hostile.raw["script"]) == 5
     assert hostile.raw["script"][1:] == harmless.raw["script"][1:]
 
 
@@ -175,7 +175,7 @@ def test_the_policy_names_the_pages_own_script_and_style_and_nothing_else():
     assert [meta["content"] for meta in page.all("meta") if meta.get("http-equiv") == "Content-Security-Policy"] == [
         f"default-src 'none'; script-src {' '.join(map(hashed, scripts))}; style-src {hashed(style)}; base-uri 'none'; form-action 'none'"
     ]
-    assert page.all("script") == [{"type": "application/json", "id": "data"}, {}, {}, {}]
+    assert page.all("script") == [{"type": "application/json", "id": "data"}, {}, {}, {}, {}]
 
 
 def test_the_page_needs_nothing_but_itself():

@@ -40,7 +40,7 @@ def report_html(report: Report) -> bytes:
     charts = chart_data(report)
     uplot = f"/*!\nuPlot 1.6.32, https://github.com/leeoniya/uPlot\n{_asset('uplot/LICENSE')}\n*/\n{_asset('uplot/uPlot.iife.min.js')}"
     style = f"{_asset('uplot/uPlot.min.css')}\n{_asset('report.css')}"
-    scripts = (uplot, _asset("copy.js"), _asset("report.js"))
+    scripts = (uplot, _asset("copy.js"), _asset("data.js"), _asset("report.js"))
     template = _jinja().get_template("report.html.j2")
     page = b""
     for rows in _ROWS:
