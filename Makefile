@@ -8,8 +8,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --requir
 .PHONY: demo test lab container check bench fix lock clean
 .DEFAULT_GOAL := test
 
-demo: .venv/.runtime  ## the whole check against the embedded server
-	$(BIN)/python -m sse_check demo
+demo: .venv/.runtime  ## the whole check against the embedded server; FAULT=buffered-full shows a fault
+	$(BIN)/python -m sse_check demo $(if $(FAULT),--fault $(FAULT))
 
 test: .venv/.dev  ## every test that needs Python only
 	$(BIN)/python -m pytest -m "not lab and not container"

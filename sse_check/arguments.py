@@ -42,14 +42,21 @@ _BUDGET_S: Final = 600.0  # of the check of one URL, without its search for limi
 _MAX_BODY_BYTES: Final = 10 * 1024 * 1024
 
 
+class _Parser(argparse.ArgumentParser):
+    """Takes options by their whole names only: a new one must not change what half of an old one means."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **options})
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line of docs and contract."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="sse-check",
         description="Do Server-Sent Events really stream through this deployment, and if not, what holds them back and what change cures it?",
     )
     top.add_argument("--version", action="version", version=f"sse-check {__version__}")
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
 
     run = commands.add_parser("run", help="check what a scenario says")
     run.add_argument("scenario", metavar="SCENARIO.yml", type=Path)

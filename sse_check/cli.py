@@ -27,10 +27,11 @@ from sse_check.escape import for_log
 from sse_check.interruption import Interruption
 from sse_check.place import forget_missing_certificates
 from sse_check.redaction import Redactor
-from sse_check.scenario import Place, Scenario, ScenarioError, Variables, schema, variables_in
+from sse_check.scenario import Place, Scenario, ScenarioError, Variables, check_url, schema, variables_in
 
 if TYPE_CHECKING:
     from sse_check.baseline import Run as Baseline
+    from sse_check.github import Inputs
     from sse_check.pipeline import Checked
     from sse_check.progress import Progress
 
@@ -126,6 +127,7 @@ def _run_command(args: argparse.Namespace) -> int:
 def _check(scenario: Scenario, secrets: Sequence[str], args: argparse.Namespace) -> int:
     from sse_check.progress import Progress
 
+    _check_addresses(pushgateway=args.pushgateway, otlp=args.otlp)
     with Interruption() as interruption:
         progress = Progress(sys.stderr, live=sys.stderr.isatty())
         checked = _observed(
@@ -141,6 +143,21 @@ def _check(scenario: Scenario, secrets: Sequence[str], args: argparse.Namespace)
         for said in _pushed(checked, args.pushgateway, args.otlp, secrets):
             print(for_log(f"sse-check: {said}"), file=sys.stderr)
     return _exit_status(checked, args.fail_on)
+
+
+def _check_addresses(**given: str | None) -> None:
+    """See that metrics can be pushed to these addresses, before anything is sent. The message repeats none: it may hold a password.
+
+    Raises UsageError.
+    """
+    for name, url in given.items():
+        try:
+            if url:
+                check_url(url)
+        except ValueError:
+            raise UsageError(
+                f"{name}: no address that can be pushed to. Write http://HOST:PORT or https://USER:PASSWORD@HOST, percent-encoded."
+            ) from None
 
 
 def _pushed(checked: "Checked", pushgateway: str | None, otlp: str | None, secrets: Sequence[str]) -> tuple[str, ...]:
@@ -303,7 +320,8 @@ def _run_action(environ: Mapping[str, str], interruption: Interruption) -> int:
         )
     hosts = _allowed_hosts(scenario, inputs.allow_hosts)
     report_dir = github.inside_workspace(inputs.workspace, inputs.report_dir, "report-dir")
-    baseline = load_baseline(github.inside_workspace(inputs.workspace, inputs.baseline, "baseline")) if inputs.baseline else None
+    baseline = _baseline_of(inputs, out)
+    _check_addresses(SSE_CHECK_PUSHGATEWAY=inputs.pushgateway, SSE_CHECK_OTLP=inputs.otlp)
 
     for setting in forget_missing_certificates():
         github.annotate(
@@ -335,6 +353,19 @@ def _run_action(environ: Mapping[str, str], interruption: Interruption) -> int:
     for said in _pushed(checked, inputs.pushgateway, inputs.otlp, secrets):
         github.annotate("warning", said, out, title="sse-check")
     return _exit_status(checked, inputs.fail_on)
+
+
+def _baseline_of(inputs: "Inputs", out: TextIO) -> "Baseline | None":
+    """The earlier run of the input, if there is one: a scheduled run's first has none, and should leave one all the same."""
+    from sse_check import github
+
+    if not inputs.baseline:
+        return None
+    path = github.inside_workspace(inputs.workspace, inputs.baseline, "baseline")
+    if not path.exists():
+        github.annotate("notice", f"baseline: {inputs.baseline} is not there; nothing is compared.", out, title="sse-check")
+        return None
+    return load_baseline(path)
 
 
 def _allowed_hosts(scenario: Scenario, patterns: tuple[str, ...]) -> tuple[str, ...]:

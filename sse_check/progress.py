@@ -122,7 +122,7 @@ class Progress(Audience):
             caption_justify="left",
         )
         for heading in ("stream", "events over time", "state", "events", "last gap", "silent for"):
-            table.add_column(heading, header_style="dim", no_wrap=heading == "events over time")
+            table.add_column(heading, header_style="dim", no_wrap=True, overflow="ellipsis")
         rows = sorted(self._streams, key=lambda watched: watched.stream.finished)[:_MAX_ROWS]
         for watched in rows:
             state, style = _state(watched.stream)

@@ -161,7 +161,7 @@ def test_the_secret_is_masked_first_and_is_nowhere(step, server):
         ({"url": "app.example.test"}, "has no scheme"),
         ({"url": "http://127.0.0.1:1/", "allow__hosts": "*.example.test"}, "which no pattern allows"),
         ({"containers": "perhaps"}, "Write true or false"),
-        ({"url": "http://127.0.0.1:1/", "baseline": "old.json"}, "cannot be read"),
+        ({"url": "http://127.0.0.1:1/", "baseline": ".github/sse-check.yml"}, "is not JSON"),
     ],
 )
 def test_bad_input_fails_the_step_with_the_gate_shut(step, inputs, said):
@@ -332,9 +332,12 @@ probes:
 def test_a_baseline_of_the_workspace_is_compared_with(step, server):
     """
     The input `baseline` names an earlier report; what got worse is a warning, and among the output's codes.
+    The first run has none yet, and says so.
     """
     url = f"{server}/events?count=5&every=50ms"
-    step.run(url=url, report__dir="before")
+    step.run(url=url, report__dir="before", baseline="before/report.json")
+    assert step.status == 0
+    assert [(name, "is not there" in rest) for name, rest in step.annotations()] == [("notice", True)]
     step.run(url=f"{url}&first=900ms", baseline="before/report.json")
 
     assert step.status == 0

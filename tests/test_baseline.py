@@ -21,6 +21,7 @@ from sse_check.baseline.run import (
     RunStream,
 )
 from sse_check.report import build_result, report_json
+from sse_check.report.result import as_run
 from sse_check.verdict import judge
 from tests.support.noise import EVENTS, Noise, Truth, invented
 from tests.support.streams import every, recording, stream
@@ -381,11 +382,11 @@ def test_other_questions_are_said() -> None:
 
 
 def test_the_worst_comes_first() -> None:
-    """What is certain before what is likely, then what is possible; what got better comes last."""
+    """The verdict, then what is certain before what is likely before what is possible; what got better comes last."""
     now = run([1.2, 1.25, 1.1], verdict="not-viable", findings=(found("buffered-full", 1),))
     before = run(findings=(found("cached", 1),))
 
-    assert [c.figure for c in compare(now, before).changes] == ["buffered-full", "first_event_time", "verdict", "cached"]
+    assert [c.figure for c in compare(now, before).changes] == ["verdict", "buffered-full", "first_event_time", "cached"]
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -534,3 +535,36 @@ def test_what_changed_is_noticed_nine_times_in_ten(shape: tuple[int, ...], truth
     noticed = sum(bool(worse(invented(rng, shape, noise, truth), invented(rng, shape, noise))) for _ in range(200))
 
     assert noticed >= 180
+
+
+# --- a cure -----------------------------------------------------------------------------------------------------------
+
+CADENCE = every(0.2, 20)
+STREAMING = recording(*(stream(CADENCE, sent=CADENCE, number=n) for n in (1, 2, 3)))
+HELD_BACK = {
+    "whole": [4.0] * 20,
+    "in blocks": [at for at in (1.0, 2.0, 3.0, 4.0) for _ in range(5)],
+    "by a timer": [at for at in (0.9, 1.9, 2.9, 3.9) for _ in range(5)],
+}
+
+
+@pytest.mark.parametrize("arrivals", HELD_BACK.values(), ids=HELD_BACK)
+def test_a_cure_is_no_regression(arrivals: list[float]) -> None:
+    """Events that were held back came together; that they come one by one again is better, and their pace is not compared."""
+    held = recording(*(stream(arrivals, sent=CADENCE, number=n) for n in (1, 2, 3)))
+    now, before = (as_run(build_result(value, judge(value))) for value in (STREAMING, held))
+    comparison = compare(now, before)
+
+    assert before.findings
+    assert regressions(comparison) == ()
+    assert {c.direction for c in comparison.changes if c.confidence != "possible"} == {"better"}
+    assert any(c.figure == "verdict" and c.confidence == "certain" for c in comparison.changes)
+    assert not any(c.figure == "median_gap" for c in comparison.changes)
+
+
+def test_the_verdict_is_told_and_is_no_regression_by_itself() -> None:
+    """It falls on either side of a criterion by chance; what made it fall is compared."""
+    comparison = compare(run(verdict="not-viable"), run())
+
+    assert only(comparison).detail == "the verdict is not-viable instead of viable"
+    assert regressions(comparison) == ()

@@ -273,6 +273,29 @@ def test_a_push_that_fails_is_said_and_changes_nothing(server):
     assert "secret-word" not in done.stderr + done.stdout
 
 
+@pytest.mark.parametrize("option", ["--pushgateway", "--otlp"])
+@pytest.mark.parametrize("address", ["push.example.test", "http://who:word-123@host:port", "ftp://host", "http://who:word/123@host"])
+def test_an_address_that_cannot_be_pushed_to_is_said_before_anything_is_sent(option, address):
+    """
+    Status 2 and what would be right; the address, which may hold a password, is not repeated.
+    """
+    done = sse_check("probe", "http://127.0.0.1:9/", option, address)
+
+    assert done.returncode == 2
+    assert "no address that can be pushed to" in done.stderr
+    assert "word" not in done.stderr
+
+
+def test_half_an_option_is_none(server):
+    """
+    Options are known by their whole names, so that a new one changes no script.
+    """
+    done = sse_check("probe", f"{server}/events?count=1", "--stream", "1")
+
+    assert done.returncode == 2
+    assert "unrecognized arguments: --stream 1" in done.stderr
+
+
 # --- exit status ------------------------------------------------------------------------------------------------------
 
 

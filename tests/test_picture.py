@@ -184,7 +184,7 @@ def test_where_nothing_came_there_is_no_picture():
 
 DIAGRAM = re.compile(
     r'%%\{init: \{"themeVariables": \{"xyChart": \{"plotColorPalette": "#[0-9a-f]{6}(, #[0-9a-f]{6})*"\}\}\}\}%%\nxychart-beta\n'
-    r'  x-axis "milliseconds since the request" 0 --> [1-9]\d*\n  y-axis "events" 0 --> [1-9]\d*(\n  (bar|line) \[\d+(, \d+){49}\])+'
+    r'  x-axis "(milli)?seconds since the request" 0 --> [1-9]\d*\n  y-axis 0 --> [1-9]\d*(\n  (bar|line) \[\d+(, \d+){49}\])+'
 )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from sse_check.baseline.change import Change, Comparison, Direction, listed, worst_first
-from sse_check.baseline.faults import fault_tests
+from sse_check.baseline.faults import fault_tests, held_back
 from sse_check.baseline.figures import Group, Test, machine, rate_tests, time_tests
 from sse_check.baseline.limits import limit_changes
 from sse_check.baseline.run import Run, RunStream
@@ -65,7 +65,7 @@ def _figures(now: Run, before: Run, groups: Mapping[str, Group]) -> Iterable[Tes
     alike = {probe: group for probe, group in groups.items() if not _other_load(*group)}
     if not (now.interrupted or before.interrupted or _on_time_differs(now, before)):
         yield from rate_tests(alike)
-    yield from time_tests(alike, machine(now, before))
+    yield from time_tests(alike, machine(now, before), held_back(now, before))
 
 
 def _other_load(now: Sequence[RunStream], before: Sequence[RunStream]) -> bool:
@@ -79,7 +79,7 @@ def _on_time_differs(now: Run, before: Run) -> bool:
 
 
 def _verdict(now: Run, before: Run) -> Iterable[Change]:
-    """The verdict rests on the criteria, near which it falls on either side by chance: a change, no regression by itself."""
+    """The verdict rests on the criteria, near which it falls on either side by chance: it is told, and is no regression by itself."""
     if now.verdict != before.verdict:
         new, old = visible(now.verdict, 40), visible(before.verdict, 40)
         yield Change(
@@ -89,8 +89,8 @@ def _verdict(now: Run, before: Run) -> Iterable[Change]:
             before=old,
             after=new,
             direction=_VERDICTS.get((before.verdict, now.verdict), "changed"),
-            confidence="possible",
-            detail=f"{new} instead of {old}",
+            confidence="certain",
+            detail=f"the verdict is {new} instead of {old}",
         )
 
 

@@ -11,13 +11,11 @@ from sse_check.baseline.change import Change
 from sse_check.baseline.figures import Test
 from sse_check.baseline.noise import chance_of_more
 from sse_check.baseline.run import Run
-from sse_check.diagnosis.finding import Confidence
+from sse_check.diagnosis.finding import BUFFERING, Confidence
 from sse_check.escape import visible
 
 # What a configuration or a program does to each stream alike: one that shows it is enough.
-_LASTING: Final = frozenset({
-    "buffered-full", "buffered-block", "buffered-time", "one-behind", "compressed-buffered", "cached", "not-sse", "redirected", "resume-broken",
-})  # fmt: skip
+_LASTING: Final = BUFFERING | {"cached", "not-sse", "redirected", "resume-broken"}
 # These rest on a threshold for a time, which is compared itself; a time near the threshold falls on either side by chance.
 _BY_TIME: Final = frozenset({"slow-first-event", "delayed-headers"})
 # Of the limits that a search has found more is known than that there are some.
@@ -88,6 +86,11 @@ def fault_tests(now: Run, before: Run, probes: Collection[str]) -> Iterable[Test
             )
 
 
+def held_back(*runs: Run) -> set[str]:
+    """The probes whose events came together in one of the runs: the time between them says nothing then."""
+    return {f.probe for run in runs for f in run.findings if f.code in BUFFERING or f.code == "cached"}
+
+
 def _faults(run: Run) -> dict[Key, frozenset[int]]:
     """The streams that show a fault, by probe and code; what is only possible is none."""
     found: dict[Key, frozenset[int]] = {}
@@ -124,8 +127,8 @@ def _fault_change(fault: _Fault, tail: float) -> Change | None:
 def _confidence(fault: _Fault, *, unlikely: bool) -> Confidence:
     if fault.code in _BY_TIME:
         return "possible"
-    if fault.came and fault.code in _LASTING:
-        return "certain"
+    if fault.code in _LASTING and fault.found[0] != fault.found[1]:
+        return "certain" if fault.came else "likely"
     all_of_them = fault.came and fault.now == fault.of_now >= _ENOUGH and fault.of_before >= _ENOUGH
     return "likely" if unlikely or (all_of_them and fault.code not in _OF_MANY) else "possible"
 

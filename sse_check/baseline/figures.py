@@ -12,13 +12,13 @@ Each stream gives one value of a figure. Two runs differ in it where their middl
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
 from typing import Final
 
-from sse_check.baseline.change import Change, Direction
+from sse_check.baseline.change import Change
 from sse_check.baseline.noise import allowance, level, share, share_allowance, usual_spread
 from sse_check.baseline.run import Run, RunStream
 from sse_check.metrics import percent
@@ -45,24 +45,27 @@ _ALONE_POINTS: Final = 20.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """A time of a stream: its key in the report, its name, how it is said, the least difference that counts (seconds)."""
+    """A time of a stream: its key in the report, its name, how it is said, the least difference that counts (seconds).
+
+    `pace`: it is the time between events, which says nothing where they are held back and come together.
+    """
 
     key: str
     name: str
     said: str
     least: float
-    shorter: Direction = "better"
+    pace: bool = False
 
 
 # A tenth of a second is the limit of what feels instant (Nielsen, Usability Engineering, 1993): half of it, and a tenth for
-# what comes many times a second. A shorter gap is no gain: events that are held back come together.
+# what comes many times a second.
 FIGURES: Final = (
     Figure(key="first_event_time", name="first event", said="first event after {}", least=0.05),
     Figure(key="first_token_time", name="first generated text", said="first generated text after {}", least=0.05),
     Figure(key="connection_time", name="response head", said="response head after {}", least=0.05),
     Figure(key="delay_p99", name="delay of events", said="99 of 100 events delayed by up to {}", least=0.05),
-    Figure(key="token_gap_median", name="gap between texts", said="generated text every {}", least=0.01, shorter="changed"),
-    Figure(key="median_gap", name="gap between events", said="an event every {}", least=0.01, shorter="changed"),
+    Figure(key="token_gap_median", name="gap between texts", said="generated text every {}", least=0.01, pace=True),
+    Figure(key="median_gap", name="gap between events", said="an event every {}", least=0.01, pace=True),
 )
 
 
@@ -98,10 +101,11 @@ class _Times:
         return min(len(self.now), len(self.before)) < 2
 
 
-def time_tests(groups: Mapping[str, Group], error: Machine) -> Iterable[Test]:
-    """The comparisons of times: of each figure, for each probe."""
+def time_tests(groups: Mapping[str, Group], error: Machine, held: Collection[str] = ()) -> Iterable[Test]:
+    """The comparisons of times: of each figure, for each probe; of those whose events were `held` back not the pace."""
     for figure in FIGURES:
-        values = {probe: (_values(now, figure.key), _values(before, figure.key)) for probe, (now, before) in groups.items()}
+        compared = {probe: group for probe, group in groups.items() if not (figure.pace and probe in held)}
+        values = {probe: (_values(now, figure.key), _values(before, figure.key)) for probe, (now, before) in compared.items()}
         usual = usual_spread(itertools.chain(*values.values()))
         for probe, (new, old) in values.items():
             if new and old:
@@ -124,7 +128,8 @@ def _time_change(times: _Times, error: Machine, tail: float) -> Change | None:
     sure = not times.alone and ratio > allowance(now, before, tail, DRIFT) and seconds > times.figure.least + error.frozen
     if not sure and ratio <= noise:
         return None
-    explained = None if times.alone else round(math.exp(before.high) * math.expm1(noise), 6)
+    # Said of the shorter time: of the longer one, which may be the fault, it would look like more than there is.
+    explained = None if times.alone else round(math.exp(lower.high) * math.expm1(noise), 6)
     return _changed_time(times, explained, longer=longer, sure=sure)
 
 
@@ -138,7 +143,7 @@ def _changed_time(times: _Times, explained: float | None, *, longer: bool, sure:
         after=round(after, 6),
         noise=explained,
         unit="s",
-        direction="worse" if longer else figure.shorter,
+        direction="worse" if longer else ("changed" if figure.pace else "better"),
         confidence="likely" if sure else "possible",
         detail=f"{figure.said.format(format_duration(after))} instead of {format_duration(instead)}; {_vary(explained, sure=sure)}",
     )

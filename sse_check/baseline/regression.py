@@ -12,10 +12,10 @@ CODE: Final = "regression"
 
 
 def regressions(comparison: Comparison) -> tuple[Finding, ...]:
-    """A finding for each probe that got worse; what is only possible is none."""
+    """A finding for each probe that got worse; what is only possible is none, and the verdict is the criteria's."""
     worse: dict[str, list[Change]] = {}
     for change in comparison.changes:
-        if change.direction == "worse" and change.confidence != "possible":
+        if change.direction == "worse" and change.confidence != "possible" and change.figure != "verdict":
             worse.setdefault(change.probe, []).append(change)
     since = f" Between the two runs: {'; '.join(other)}." if (other := _meanwhile(comparison)) else ""
     return tuple(_finding(probe, changes, comparison, since) for probe, changes in worse.items())

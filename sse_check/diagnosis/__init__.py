@@ -7,7 +7,7 @@ import msgspec
 
 from sse_check.diagnosis.advice import cures, documented, hops_of, limit_in_words
 from sse_check.diagnosis.cures import CURES
-from sse_check.diagnosis.finding import SEVERITIES, Confidence, Finding, Fix, by_stream
+from sse_check.diagnosis.finding import BUFFERING, SEVERITIES, Confidence, Finding, Fix, by_stream
 from sse_check.diagnosis.followup import FollowUp, follow_ups
 from sse_check.diagnosis.limit_findings import limit_findings, open_sizes, with_measured
 from sse_check.diagnosis.limits import Bound, Limits, find_limits
@@ -24,6 +24,7 @@ from sse_check.scenario import Criteria
 from sse_check.units import format_duration
 
 __all__ = [
+    "BUFFERING",
     "CODES",
     "FAULTS",
     "SEVERITIES",

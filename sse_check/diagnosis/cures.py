@@ -6,7 +6,7 @@ from sse_check.diagnosis.finding import Fix
 
 _NGINX: Final = "https://nginx.org/en/docs/http/ngx_http_proxy_module.html"
 _SSE: Final = "https://html.spec.whatwg.org/multipage/server-sent-events.html"
-_DOCS: Final = "https://github.com/org/sse-check/blob/v1/docs"
+DOCS: Final = "https://github.com/org/sse-check/blob/v1/docs"
 _HTTP: Final = "https://www.rfc-editor.org/rfc/rfc9110.html"
 
 # Of faults that have one cause among several under their code.
@@ -15,10 +15,10 @@ NO_HTTP2: Final = Fix(where="deployment", text="Switch HTTP/2 on where TLS ends 
 NO_ID: Final = Fix(where="application", text="Give each event an `id`, one that tells which events come after it; then begin after the one that `Last-Event-ID` names.", source=f"{_SSE}#the-last-event-id-header")
 HTTP2_PLACES: Final = Fix(where="HTTP/2 server", text="Raise the number of streams that it allows on one connection (nginx: `http2_max_concurrent_streams`, HAProxy: `tune.h2.max-concurrent-streams`); 100 is what RFC 9113 recommends at least.", source="https://www.rfc-editor.org/rfc/rfc9113.html#name-defined-settings")
 UNKNOWN_AUTHORITY: Final = (
-    Fix(where="scenario", text="If the authority is your own, name it: `target.tls.ca: ca.pem`, or `--cacert ca.pem`.", source=f"{_DOCS}/scenario.md#keys"),
+    Fix(where="scenario", text="If the authority is your own, name it: `target.tls.ca: ca.pem`, or `--cacert ca.pem`.", source=f"{DOCS}/scenario.md#keys"),
     Fix(where="deployment", text="See that its certificate is valid for the name and today, and that the intermediate certificates are sent along.", source=f"{_HTTP}#name-establishing-authority"),
 )
-CUT_SOONER: Final = Fix(where="scenario", text="Cut it sooner, by a smaller `resume.after`.", source=f"{_DOCS}/scenario.md#resume")
+CUT_SOONER: Final = Fix(where="scenario", text="Cut it sooner, by a smaller `resume.after`.", source=f"{DOCS}/scenario.md#resume")
 AT_ONCE: Final = Fix(where="application", text="Send the head and a comment line (`: open`) at once, before the slow work.", source=f"{_SSE}#authoring-notes")
 
 # fmt: on
@@ -50,7 +50,7 @@ CURES: Final[dict[str, tuple[Fix, ...]]] = {
         Fix(where="application", text="Send the head and a first comment line (`: open`) at once; most proxies pass the head on with the first byte of the body.", source=f"{_SSE}#authoring-notes"),
     ),
     "idle-timeout": (
-        Fix(where="application", text="Send a comment line (`: heartbeat`) in every silence, at least every {interval}.", source=f"{_SSE}#authoring-notes"),
+        Fix(where="application", text="Send a comment line in every silence, at least every {interval}: `: heartbeat`", source=f"{_SSE}#authoring-notes"),
         Fix(where="proxy", text="Raise its read or idle timeout for the stream (nginx: `proxy_read_timeout 1h;`, HAProxy: `timeout server 1h`).", source=f"{_NGINX}#proxy_read_timeout"),
     ),
     "duration-limit": (
@@ -69,7 +69,7 @@ CURES: Final[dict[str, tuple[Fix, ...]]] = {
         Fix(where="application", text="Keep events for a while, and begin after the one that `Last-Event-ID` names; behind several instances keep them where all can read them.", source=f"{_SSE}#the-last-event-id-header"),
     ),
     "no-heartbeat": (
-        Fix(where="application", text="Send a comment line (`: heartbeat`) at least every {interval}.", source=f"{_SSE}#authoring-notes"),
+        Fix(where="application", text="Send a comment line at least every {interval}: `: heartbeat`", source=f"{_SSE}#authoring-notes"),
     ),
     "truncated": (
         Fix(where="application", text="Look in its log at the moment of the cut: a crash, a worker's time limit or a restart ends the connection like this.", source=f"{_SSE}#authoring-notes"),
@@ -94,17 +94,17 @@ CURES: Final[dict[str, tuple[Fix, ...]]] = {
     ),
     "slow-first-event": (
         Fix(where="application", text="Send the first event (or a comment line) at once and the slow work's result after it; a cold start is cured by an instance that stays up.", source=f"{_SSE}#authoring-notes"),
-        Fix(where="scenario", text="If the application may take this long, raise `criteria.first_event`.", source=f"{_DOCS}/scenario.md#criteria"),
+        Fix(where="scenario", text="If the application may take this long, raise `criteria.first_event`.", source=f"{DOCS}/scenario.md#criteria"),
     ),
     "lost-events": (
         Fix(where="application", text="Look for a queue that drops when a reader is slow, and for several instances that each number their own events.", source=f"{_SSE}#the-last-event-id-header"),
     ),
     "regression": (
-        Fix(where="deployment", text="Look at what was released or set anew between the two runs, beginning with the proxies where a hop or the protocol changed.", source=f"{_DOCS}/diagnoses.md#regression"),
-        Fix(where="scenario", text="Run it again before a rollback: a figure that stays is the deployment's, one that comes and goes with the hour is its load.", source=f"{_DOCS}/diagnoses.md#regression"),
-        Fix(where="workflow", text="If the change is meant, name this run's `report.json` as the baseline from now on.", source=f"{_DOCS}/reports.md#compared-with-an-earlier-run"),
+        Fix(where="deployment", text="Look at what was released or set anew between the two runs, beginning with the proxies where a hop or the protocol changed.", source=f"{DOCS}/diagnoses.md#regression"),
+        Fix(where="scenario", text="Run it again before a rollback: a figure that stays is the deployment's, one that comes and goes with the hour is its load.", source=f"{DOCS}/diagnoses.md#regression"),
+        Fix(where="workflow", text="If the change is meant, name this run's `report.json` as the baseline from now on.", source=f"{DOCS}/reports.md#compared-with-an-earlier-run"),
     ),
     "runner-noise": (
-        Fix(where="workflow", text="Run again on a runner that does nothing else meanwhile.", source=f"{_DOCS}/diagnoses.md#runner-noise"),
+        Fix(where="workflow", text="Run again on a runner that does nothing else meanwhile.", source=f"{DOCS}/diagnoses.md#runner-noise"),
     ),
 }  # fmt: skip  # a table

@@ -221,11 +221,16 @@ def lost_events(v: View) -> Sign | None:
         if missing or repeated:
             at = next(number for number, step in enumerate(steps) if step != 1)
             return Sign(
-                message=f"{name} counts the events, but {missing} are missing and {repeated} repeated or out of order; first after {values[at]}.",
+                message=f"{name} counts the events: {_miscounted(missing, repeated)}, the first time after {values[at]}, where {values[at + 1]} came.",
                 evidence={"counter": name, "missing": missing, "repeated": repeated, "after": values[at], "events": m.total},
             )
         return None  # a counter without a gap: the other numbers need not be looked at
     return None
+
+
+def _miscounted(missing: int, repeated: int) -> str:
+    said = [f"{missing} {'is' if missing == 1 else 'are'} missing"] if missing else []
+    return " and ".join([*said, *([f"{repeated} came again or out of order"] if repeated else [])])
 
 
 def counters(m: StreamMetrics) -> list[tuple[str, list[int]]]:

@@ -7,6 +7,8 @@ from typing import Final, Literal
 from msgspec import Struct
 
 Severity = Literal["error", "warning", "note"]
+# In these events wait on the way, and come together.
+BUFFERING: Final = frozenset({"buffered-full", "buffered-block", "buffered-time", "one-behind", "compressed-buffered"})
 SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "note")  # the gravest first
 Confidence = Literal["certain", "likely", "possible"]
 

@@ -31,6 +31,9 @@ NEARLY_ALL: Final = 0.8
 # after a second is felt as broken off; Nielsen, Usability Engineering, 1993, chapter 5).
 LATE_HEAD_S: Final = 1.0
 
+# What came in less was in one read, or nearly so.
+_ONE_MOMENT_S: Final = 0.001
+
 Kind = Literal["buffered-full", "one-behind", "buffered-block", "buffered-time"]
 
 
@@ -61,6 +64,12 @@ def held_back(m: StreamMetrics) -> tuple[Kind, Delivery] | None:
 
 def _source(d: Delivery) -> str:
     return "the server's own time stamps" if d.stamped else "the cadence that the scenario expects"
+
+
+def _within(m: StreamMetrics) -> str:
+    """How long all events took to arrive, where that is no time."""
+    seconds = sum(m.gaps)
+    return "in one moment" if seconds < _ONE_MOMENT_S else f"within {format_duration(seconds)}"
 
 
 def _where(v: View) -> str:
@@ -116,7 +125,7 @@ def buffered_full(v: View) -> Sign | None:
     d = held[1]
     return Sign(
         message=(
-            f"{m.total} events that were sent over {format_duration(d.sent_span)} arrived within {format_duration(sum(m.gaps))}, "
+            f"{m.total} events that were sent over {format_duration(d.sent_span)} arrived {_within(m)}, "
             f"the first of them {format_duration(m.first_event)} after the request: something on the way held the whole response back."
             f"{_where(v)} Known from {_source(d)}."
         ),
@@ -142,7 +151,7 @@ def _held_beside_the_application(v: View) -> Sign | None:
         return None
     return Sign(
         message=(
-            f"{m.total} events arrived within {format_duration(sum(m.gaps))}, the first of them {format_duration(m.first_event)} after the "
+            f"{m.total} events arrived {_within(m)}, the first of them {format_duration(m.first_event)} after the "
             f"request; asked directly, without the proxies, the same stream began after {format_duration(direct.first_event)} and took "
             f"{format_duration(span)}: something on the way held the whole response back."
         ),

@@ -170,7 +170,7 @@ def concurrency_limited(v: View) -> Sign | None:
     works_alone = any(map(works, alone))
     if (alone and not works_alone) or not (works_alone or good):
         return None  # it fails alone as well, or nothing says that it would not
-    worked = f"Of {v.company.streams} streams at once {good} worked; this one: {_trouble(m)}."
+    worked = f"Of {v.company.streams} streams at once {good} worked; another: {_trouble(m)}."
     figures: Figures = {"streams": v.company.streams, "worked": good, "alone": "works" if works_alone else "not tried"}
     places = http2_places(v)
     if places is not None:

@@ -7,6 +7,7 @@ from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from sse_check.diagnosis.cures import DOCS
 from sse_check.diagnosis.finding import ready_to_copy
 from sse_check.escape import code, element, fence, prose
 from sse_check.report.mermaid import chart
@@ -61,6 +62,7 @@ def summary_markdown(report: Report, limit: int = SUMMARY_LIMIT) -> str:
             groups=groups,
             changes=[change for change in changes if change.confidence != "possible"],
             chances=[change for change in changes if change.confidence == "possible"],
+            docs=DOCS,
             lead=next((group for group in groups if group == lead), None),
             chart=chart(report.pictures, result.findings),
             endings=ENDINGS,

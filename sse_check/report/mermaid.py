@@ -21,6 +21,7 @@ _POINTS: Final = 50  # of each series
 _MAX_LINES: Final = 5
 # Of less there is nothing to be seen, and the points of Mermaid 10 would go astray.
 _MIN_SECONDS: Final = 0.2
+_IN_SECONDS: Final = 60.0
 # Told apart on white and on black, and by those who do not tell red from green.
 _BARS: Final = "#8c959f"
 _LINES: Final = ("#d9480f", "#1f77e0", "#9a6700", "#8250df", "#bf3989")
@@ -65,7 +66,9 @@ def chart(pictures: Sequence[StreamPicture], findings: Sequence[Finding]) -> Cha
     series = [("bar", beside)] if beside else []
     series += [("line", p.received) for p in shown]
     drawn = "\n".join(f"  {kind} [{_counts(at, end)}]" for kind, at in series)
-    axes = f'  x-axis "milliseconds since the request" 0 --> {round(end * 1000)}\n  y-axis "events" 0 --> {max(most, len(beside))}'
+    # In seconds the points of Mermaid 10 are near enough to their place only where there are many.
+    unit, to = ("seconds", round(end)) if end >= _IN_SECONDS else ("milliseconds", round(end * 1000))
+    axes = f'  x-axis "{unit} since the request" 0 --> {to}\n  y-axis 0 --> {max(most, len(beside))}'
     palette = ", ".join([*([_BARS] if beside else []), *_LINES[: len(shown)]])
     theme = f'%%{{init: {{"themeVariables": {{"xyChart": {{"plotColorPalette": "{palette}"}}}}}}}}%%'
     return Chart(

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from sse_check.diagnosis import Finding, by_stream
+from sse_check.diagnosis import BUFFERING, Finding, by_stream
 from sse_check.metrics import StreamMetrics
 from sse_check.recording import Factor, Phase, StreamRecording
 from sse_check.report.names import stream_name
@@ -19,13 +19,12 @@ from sse_check.units import format_duration
 from sse_check.verdict import Outcome
 
 _NS: Final = 1e9
+_SEEN_S: Final = 0.01  # from here on a stretch is one, and no instant
 _MAX_DUE: Final = 100_000  # events of a hint: as many as a scenario may expect
 
 StepName = Literal["name lookup", "connect", "TLS", "waiting for the head", "waiting for the first event", "events", "silence"]
 
 Beside = Literal["sent", "due", "sent, then due"]
-
-_HELD: Final = frozenset({"buffered-full", "buffered-block", "buffered-time", "one-behind", "compressed-buffered", "cached"})
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -147,7 +146,8 @@ def _steps(stream: StreamRecording, m: StreamMetrics) -> tuple[Step, ...]:
 def _mark(finding: Finding, m: StreamMetrics, sent: Sequence[float]) -> Mark:
     """Where on a stream a finding's evidence lies."""
     start, end = _lost(m, finding.evidence.get("after")) if finding.code == "lost-events" else _where(finding.code, m, sent)
-    took = f" for {format_duration(end - start)}" if end > start else f" at {format_duration(end)}"
+    # Of an instant it is where it lies that counts, and the chart shows that.
+    took = f" for {format_duration(end - start)}" if end - start >= _SEEN_S else ""
     return Mark(code=finding.code, text=f"{finding.code}{took}", start=start, end=end)
 
 
@@ -157,7 +157,7 @@ def _where(code: str, m: StreamMetrics, sent: Sequence[float]) -> tuple[float, f
     first, last = (received[0], received[-1]) if received else (m.ended, m.connection or 0.0)
     alive = max([last, *(at / _NS for at in m.stream.comments_ns)])
     head = m.connection or 0.0
-    if code in _HELD:
+    if code in BUFFERING or code == "cached":
         # The event that was held back longest, from when it was sent to when it came.
         return max(zip(sent, received, strict=False), key=lambda pair: pair[1] - pair[0], default=(min(head, first), first))
     places = {

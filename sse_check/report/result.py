@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from sse_check.alternatives import footing
 from sse_check.baseline import Comparison, Run, compare, regressions
-from sse_check.diagnosis import CODES, SEVERITIES, Finding, Hop, Limits, Resume, by_stream, hops_of
+from sse_check.diagnosis import BUFFERING, CODES, SEVERITIES, Finding, Hop, Limits, Resume, by_stream, hops_of
 from sse_check.metrics import StreamMetrics, percent
 from sse_check.recording import Ended, Factor, FallbackRecording, Phase, Recording, ServiceRecording
 from sse_check.report.strip import strip
@@ -19,8 +19,6 @@ from sse_check.report.way import InstanceResult, LimitRow, instance_results, lim
 from sse_check.verdict import CriterionResult, Outcome, Verdict, stream_passed
 
 SCHEMA_VERSION: Final = 1
-
-_BUFFERING: Final = frozenset({"buffered-full", "buffered-block", "buffered-time", "one-behind", "compressed-buffered"})
 
 
 class StreamResult(Struct, frozen=True, kw_only=True):
@@ -273,7 +271,7 @@ def _summary(outcome: Outcome) -> Summary:
         connection_time=_average([m.connection for m in outcome.metrics]),
         avg_first_event_time=_average([m.first_event for m in outcome.metrics]),
         concurrent_success=f"{good}/{of}" if together else None,
-        proxy_buffering=any(f.code in _BUFFERING for f in outcome.findings),
+        proxy_buffering=any(f.code in BUFFERING for f in outcome.findings),
     )
 
 

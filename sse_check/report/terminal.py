@@ -16,8 +16,6 @@ _LOG_LINES: Final = 20  # of a service that never got ready
 def terminal_text(result: Result, *, report_dir: str | None = None) -> str:
     """Plain text, harmless in a terminal and in a workflow's log whatever the server sent."""
     lines = [f"{_SIGNS[result.verdict]} {result.verdict}: {result.recommendation}", ""]
-    if result.footing is not None:
-        lines += [f"  {result.footing}", ""]
     groups = grouped_findings(result)
     if not any(group.first.severity == "error" for group in groups):
         lines += [f"  {reason}" for reason in result.reasons[:_MAX_FINDINGS]]
@@ -33,6 +31,8 @@ def terminal_text(result: Result, *, report_dir: str | None = None) -> str:
         lines.append("")
     if groups:
         lines += [f"  {c.probe[:40]}: {c.detail}" for c in missed_criteria(result)[:_MAX_FINDINGS]]
+    if result.footing is not None:
+        lines += ["", f"  {result.recommendation}: {result.footing}"]
     lines.append("")
     shown = sorted(result.test_results, key=lambda s: s.passed)[:_MAX_STREAMS]
     width = max((len(_name(s)) for s in shown), default=0)
@@ -50,7 +50,7 @@ def terminal_text(result: Result, *, report_dir: str | None = None) -> str:
     lines += _comparison(result)
     lines += ["", f"  measured with an error of up to {format_duration(result.environment.loop_lag_p99)} (event loop lag, 99th percentile)"]
     if report_dir:
-        lines.append(f"  reports: {report_dir}")
+        lines.append(f"  reports: {report_dir} (open {report_dir}/report.html)")
     return log_lines(lines)
 
 

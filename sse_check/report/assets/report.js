@@ -108,7 +108,7 @@
     for (const mark of inSight()) {
       const from = across(plot, mark.from), to = across(plot, mark.to);
       ctx.fillStyle = ctx.strokeStyle = color(mark.code ? "mark" : "limit");
-      ctx.globalAlpha = strong(mark) ? 0.3 : 0.11;
+      ctx.globalAlpha = strong(mark) ? 0.2 : 0.1;
       if (to > from) ctx.fillRect(from, bbox.top, to - from, bbox.height);
       ctx.globalAlpha = 1;
       ctx.lineWidth = (strong(mark) ? 3 : 1) * ratio;
@@ -233,14 +233,14 @@
       .map((line) => element("li", null, swatch(line.look), `${line.label} `, value(line)));
     const offered = [...new Set([...over, ...offers().slice(0, MAX_OFFERED)])];
     const others = offered.map((number) => offer(number, shown.find((line) => line.number === number)));
-    const beats = chosen.alive.length ? [element("li", `ticks at the foot: heartbeats (${chosen.alive.length.toLocaleString("en")})`)] : [];
+    const beats = chosen.alive.length ? [element("li", `ticks at the foot: comments (${chosen.alive.length.toLocaleString("en")})`)] : [];
     byId("legend").replaceChildren(...own, ...others, ...beats);
     const before = element("span", null, swatch(0), "since the event before; the first since the request, the last until the end");
     byId("gaps-legend").replaceChildren(before, ...(delays ? [element("span", null, swatch(1), "delay: received after it was sent")] : []));
   };
   const nameOf = (stream) => {
     const twin = stream.family === chosen.family && stream.factor && !stream.before;
-    return twin ? `received ${data.factors[stream.factor]}` : stream.name;
+    return twin ? data.factors[stream.factor] : stream.name;
   };
   const value = (line) => Object.assign(line, { said: element("b", "") }).said;
   let current = [];
