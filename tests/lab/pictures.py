@@ -78,7 +78,7 @@ def take_for_readme(browser: "Browser", report: Path, directory: Path) -> Iterat
     write_page((report / "summary.md").read_text(encoding="utf-8"), page := report / "summary.html")
     with shown(browser, page, DESKTOP, "light") as summary:
         draw(summary, 11, "light")
-        summary.screenshot(path := directory / "summary.png", height=925)
+        summary.screenshot(path := directory / "summary.png", height=990)
         yield path
     with shown(browser, report / "report.html", DESKTOP, "light") as html:
         html.screenshot(path := directory / "report.png", height=1_400)
