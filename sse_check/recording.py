@@ -326,11 +326,29 @@ def merge(recordings: Sequence[Recording]) -> Recording:
         started_at=min(r.started_at for r in recordings),
         scenario=first.scenario,
         environment=worst.environment,
-        streams=tuple(stream for r in recordings for stream in r.streams),
+        streams=_told_apart(recordings),
         fallbacks=tuple(fallback for r in recordings for fallback in r.fallbacks),
         services=tuple(service for r in recordings for service in r.services),
         interrupted=next((r.interrupted for r in recordings if r.interrupted), None),
     )
+
+
+def _told_apart(recordings: Sequence[Recording]) -> tuple[StreamRecording, ...]:
+    """Their streams; where two recordings number the streams of a probe alike, the later ones are counted on."""
+    taken: dict[str, set[int]] = {}
+    together: list[StreamRecording] = []
+    for r in recordings:
+        mine: dict[str, set[int]] = {}
+        for s in r.streams:
+            if s.phase in ("stream", "concurrency"):
+                mine.setdefault(s.probe, set()).add(s.stream)
+        shift = {probe: max(taken[probe]) for probe, numbers in mine.items() if taken.get(probe, set()) & numbers}
+        for s in r.streams:
+            by = shift.get(s.probe, 0) if s.phase in ("stream", "concurrency") else 0
+            together.append(msgspec.structs.replace(s, stream=s.stream + by) if by else s)
+        for probe, numbers in mine.items():
+            taken[probe] = taken.get(probe, set()) | {n + shift.get(probe, 0) for n in numbers}
+    return tuple(together)
 
 
 def redact_scenario(scenario: Scenario, redactor: Redactor) -> Scenario:

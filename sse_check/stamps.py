@@ -31,13 +31,15 @@ _REPLAY_MIN_S: Final = 0.5
 class Stamps:
     """Send times of the events that carry one, by the server's clock, beside their arrival by ours; in seconds.
 
-    `field` is the JSON path, or `id`; `resolution` is the step of the server's clock as far as its digits show.
+    `events` are the numbers of those events, from 0. `field` is the JSON path, or `id`; `resolution` is the step of the
+    server's clock as far as its digits show.
     """
 
     field: str
     resolution: float
     sent: tuple[float, ...]
     arrived: tuple[float, ...]
+    events: tuple[int, ...]
 
     @property
     def sent_span(self) -> float:
@@ -84,12 +86,19 @@ def _candidates(stream: StreamRecording) -> list[Stamps]:
 
 
 def _stamps(stream: StreamRecording, field: str, column: Sequence[int | float | None], unit: float) -> Stamps | None:
-    pairs = [(value / unit, at / 1e9) for value, at in zip(column, stream.events.at_ns, strict=False) if value is not None]
+    numbered = enumerate(zip(column, stream.events.at_ns, strict=False))
+    pairs = [(number, value / unit, at / 1e9) for number, (value, at) in numbered if value is not None]
     if len(pairs) < 2:
         return None
     whole = all(float(value or 0).is_integer() for value in column if value is not None)
     resolution = 1 / unit if whole else 1e-6
-    return Stamps(field=field, resolution=resolution, sent=tuple(s for s, _ in pairs), arrived=tuple(a for _, a in pairs))
+    return Stamps(
+        field=field,
+        resolution=resolution,
+        sent=tuple(s for _, s, _ in pairs),
+        arrived=tuple(a for _, _, a in pairs),
+        events=tuple(n for n, _, _ in pairs),
+    )
 
 
 def epoch_unit(column: Sequence[int | float | None], now: float) -> float | None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final, Literal
 
+import msgspec
 from msgspec import Struct
 
 from sse_check.diagnosis import Finding, Limits, Resume, by_stream, diagnose, find_limits, find_resumes, noise_limit
@@ -139,7 +140,8 @@ def _health_findings(checks: Sequence[StreamMetrics], criteria: Criteria, record
     findings = diagnose(checks, criteria, recording.environment)
     answered = {m.stream.head.status for m in checks if m.stream.head is not None}
     codes = {"refused", "http-error"} | ({"not-sse", "stalled"} if answered != {200} else set())
-    return tuple(f for f in findings if f.code in codes)
+    # Of no stream: a probe of the same name has streams of the same numbers.
+    return tuple(msgspec.structs.replace(f, streams=()) for f in findings if f.code in codes)
 
 
 def _criteria(

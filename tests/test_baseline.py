@@ -20,11 +20,11 @@ from sse_check.baseline.run import (
     RunLimits,
     RunStream,
 )
-from sse_check.report import build_result, report_json
+from sse_check.report import build_report, build_result, report_json
 from sse_check.report.result import as_run
 from sse_check.verdict import judge
 from tests.support.noise import EVENTS, Noise, Truth, invented
-from tests.support.streams import every, recording, stream
+from tests.support.streams import every, probe, recording, scenario, stream
 
 
 def run(first: Sequence[float] = (0.3, 0.31, 0.33), *, came: int = EVENTS, probe: str = "wallet", **more: Any) -> Run:
@@ -568,3 +568,35 @@ def test_the_verdict_is_told_and_is_no_regression_by_itself() -> None:
 
     assert only(comparison).detail == "the verdict is not-viable instead of viable"
     assert regressions(comparison) == ()
+
+
+# --- odd runs ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stamps", [[1e15, 1e300, 2e15], [1e15, -1e15, 3e15, 4e15]])
+def test_a_server_that_stamps_nonsense_is_compared_all_the_same(stamps: list[float]) -> None:
+    """Delays that no run has are left out: what a server writes ends no comparison."""
+    plan = scenario(probe(timestamps={"field": "ts", "unit": "ms"}))
+    odd = recording(stream(every(1, len(stamps)), fields={"ts": stamps}), scenario=plan)
+    sound = recording(stream(every(1, 3)))
+
+    assert build_report(odd, before=sound).result.baseline is not None
+    assert build_report(sound, before=odd).result.baseline is not None
+
+
+def test_a_limit_that_the_earlier_run_was_too_short_for_is_no_regression() -> None:
+    """Streams of five seconds cannot have met a limit of thirty."""
+    short = tuple(msgspec.structs.replace(s, end_time=5.0) for s in run().test_results)
+    comparison = compare(run(findings=(found("idle-timeout", 1, 2, 3, idle_timeout=30.0),)), run(test_results=short))
+
+    assert regressions(comparison) == ()
+    assert only(comparison).direction == "changed"
+
+
+def test_other_urls_at_one_target_are_said() -> None:
+    """The same probe at another path is another question."""
+    new, old = (
+        run(test_results=tuple(msgspec.structs.replace(s, url=url) for s in run().test_results)) for url in ("http://a/1", "http://a/2")
+    )
+
+    assert any("other URLs for `wallet`" in sentence for sentence in compare(new, old).not_compared)

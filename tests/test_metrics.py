@@ -11,7 +11,7 @@ from sse_check.scenario import Criteria
 from sse_check.stamps import Stamps
 from tests.support.streams import every, measured, probe, scenario, stream
 
-STAMPS = Stamps(field="ts", resolution=0.001, sent=(0.0, 1.0, 2.0), arrived=(2.1, 2.1, 2.1))
+STAMPS = Stamps(field="ts", resolution=0.001, sent=(0.0, 1.0, 2.0), arrived=(2.1, 2.1, 2.1), events=(0, 1, 2))
 
 
 @pytest.mark.parametrize(

@@ -198,3 +198,51 @@ def test_a_diagram_is_always_one_that_mermaid_reads(value: Recording):
     found = chart(report.pictures, report.result.findings)
 
     assert found is None or DIAGRAM.fullmatch(found.diagram)
+
+
+# --- odd runs ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_event_without_a_stamp_keeps_its_place():
+    """
+    The n-th that was sent stands beside the n-th that came, also where the first event carries no stamp.
+    """
+    shown = picture(recording(stream([0.1] + [10.0] * 10, sent=[None, *every(1, 10, first=0.2)])))
+
+    assert len(shown.beside) == len(shown.received) == 11
+    assert shown.beside[0] == pytest.approx(0.1)
+
+
+def test_a_tiny_interval_draws_no_endless_line():
+    """
+    What is due is bounded, whatever interval a scenario names.
+    """
+    plan = scenario(probe(expect={"every": 1e-9}))
+    assert len(picture(recording(stream(TEN), scenario=plan)).beside) <= 100_000
+
+
+def test_each_stream_marks_its_own_gap():
+    """
+    Two streams that lost events at different places are marked at different places.
+    """
+    plan = scenario(probe(streams=2))
+    numbers = [[n for n in range(1, 14) if n != gap] for gap in (4, 10)]
+    shown = build_report(
+        recording(
+            *(stream(every(1, 12), ids=[str(i) for i in ids], number=n, phase="concurrency") for n, ids in enumerate(numbers, 1)),
+            scenario=plan,
+        )
+    ).pictures
+    starts = {p.stream: next(m.start for m in p.marks if m.code == "lost-events") for p in shown}
+
+    assert starts == {1: pytest.approx(2.1), 2: pytest.approx(8.1)}
+
+
+def test_the_caption_counts_all_streams():
+    """
+    Of many streams a few are drawn, and the caption says of how many.
+    """
+    streams = [stream([20.0] * 20 if n <= 12 else every(1, 20), sent=every(1, 20), number=n, phase="concurrency") for n in range(1, 21)]
+    summary = summary_markdown(build_report(recording(*streams, scenario=scenario(probe(streams=20)))))
+
+    assert "by 5 of 20 streams at once" in summary

@@ -201,6 +201,19 @@ def test_parts_of_one_run_are_judged_as_one():
     assert judge(whole).verdict == "viable"
 
 
+def test_runs_that_number_their_streams_alike_are_told_apart():
+    """
+    Of two regions each has a first stream: the later one's are counted on, so that a fault of one is not the other's.
+    """
+    plan = scenario(probe(streams=2))
+    good = [stream(every(0.5, 10), number=number, phase="concurrency") for number in (1, 2)]
+    bad = [stream(head=None, ended="error", reason="tcp", number=number, phase="concurrency") for number in (1, 2)]
+    whole = merge([recording(*good, scenario=plan), recording(*bad, scenario=plan)])
+
+    assert [s.stream for s in whole.streams] == [1, 2, 3, 4]
+    assert judge(whole).passed == (True, True, False, False)
+
+
 def test_one_part_alone_stays_as_it_is():
     """
     One recording merged with nothing is itself.

@@ -160,6 +160,10 @@ MALFORMED: dict[str, tuple[str | bytes, list[Where]]] = {
         LEAST + "  - name: a\n    url: https://b.test/\n",
         [(5, 11, "probes[1].name", 'the name "a" is taken by probes[0].', "Give each probe its own name.")],
     ),
+    "a name that one of two variants has": (
+        LEAST.replace("name: a", "name: a over IPv4") + "  - name: a\n    url: https://b.test/\n    ip: both\n",
+        [(5, 11, "probes[1].name", 'the name "a over IPv4" is taken by probes[0].', "Give each probe its own name.")],
+    ),
     "no probes": (
         "version: 1\nprobes: []\n",
         [(2, 9, "probes", "the list is empty.", "Name at least one probe, as in examples/quickstart.yml.")],

@@ -91,7 +91,7 @@ def test_delays_are_relative_to_the_fastest_event():
     """
     Sent at 0, 1, 2 and all arrived at 2.1: held back by 2, 1 and 0 seconds.
     """
-    stamps = Stamps(field="ts", resolution=0.001, sent=(0.0, 1.0, 2.0), arrived=(2.1, 2.1, 2.1))
+    stamps = Stamps(field="ts", resolution=0.001, sent=(0.0, 1.0, 2.0), arrived=(2.1, 2.1, 2.1), events=(0, 1, 2))
 
     assert (stamps.delays(), stamps.sent_span) == ((2.0, 1.0, 0.0), 2.0)
 

@@ -404,6 +404,17 @@ def test_a_health_check_that_is_not_answered_with_200_is_not_viable(check: Strea
     assert word in outcome.reasons[0]
 
 
+def test_a_probe_that_is_called_health_is_not_the_health_check():
+    """
+    What the health check met is no stream's fault, whatever the probes are called.
+    """
+    plan = scenario(probe("health"), health="/health")
+    outcome = judged(health(head=answer(503)), stream(every(0.5, 10), probe="health"), of=plan)
+
+    assert outcome.passed == (True,)
+    assert outcome.verdict == "not-viable"
+
+
 @pytest.mark.parametrize(
     "check",
     [

@@ -132,6 +132,9 @@ def _different(now: Run, before: Run) -> Iterable[str]:
             yield f"{which} was interrupted: success rates{' and faults' if run is before else ''} are not compared."
         elif run.verdict == "inconclusive" and not run.noisy:
             yield f"{which} was inconclusive: what it shows may be incomplete."
+    asked = [{s.probe: s.url for s in run.test_results if s.url is not None} for run in (now, before)]
+    if now.target_url == before.target_url and (other := [p for p in asked[0].keys() & asked[1].keys() if asked[0][p] != asked[1][p]]):
+        yield f"The two runs asked other URLs for {listed(other)}: changes may be differences between those."
     limits = [{(c.probe, c.criterion): c.limit for c in run.criteria if c.criterion != "streams"} for run in (now, before)]
     if any(limits[0][key] != limits[1][key] for key in limits[0].keys() & limits[1].keys()):
         yield "The two runs had other criteria: the verdicts are not to be compared."

@@ -1,6 +1,7 @@
 """Faults that came or went: by how many streams of a probe show them, so that what befalls one now and then is no change."""
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Fault:
-    """One fault of one probe in two runs: whether it was found, in how many streams, of how many. `opened`: those before were."""
+    """One fault of one probe in two runs: whether it was found, in how many streams, of how many. `shown_then`: it would have been seen before."""
 
     probe: str
     code: str
@@ -43,7 +44,7 @@ class _Fault:
     of_now: int
     before: int
     of_before: int
-    opened: bool
+    shown_then: bool
 
     @property
     def came(self) -> bool:
@@ -66,6 +67,7 @@ def fault_tests(now: Run, before: Run, probes: Collection[str]) -> Iterable[Test
     """The comparisons of faults: those of `probes`, which both runs have, and those of the run itself."""
     new, old = _faults(now), _faults(before)
     streams, were = _streams(now), _streams(before)
+    outlasted = _outlasted(now, before)
     closed = {probe for (probe, code), shown in old.items() if code in _HIDES and 2 * len(shown) > were[probe]}
     for key in sorted({*new, *old}):
         probe, code = key
@@ -81,7 +83,7 @@ def fault_tests(now: Run, before: Run, probes: Collection[str]) -> Iterable[Test
                     of_now=max(streams[probe], len(shown)),
                     before=len(was),
                     of_before=max(were[probe], len(was)),
-                    opened=probe not in closed or code in _HIDES,
+                    shown_then=(probe not in closed or code in _HIDES) and key not in outlasted,
                 ),
             )
 
@@ -102,6 +104,15 @@ def _faults(run: Run) -> dict[Key, frozenset[int]]:
     return found
 
 
+def _outlasted(now: Run, before: Run) -> set[Key]:
+    """The limits of this run that no stream of the earlier one was open for long enough to meet."""
+    lasted: dict[str, float] = {}
+    for stream in before.test_results:
+        lasted[stream.probe] = max(lasted.get(stream.probe, 0.0), math.inf if stream.end_time is None else stream.end_time)
+    limits = (((f.probe, f.code), f.evidence.idle_timeout or f.evidence.max_duration) for f in now.findings)
+    return {key for key, limit in limits if limit is not None and lasted.get(key[0], math.inf) < limit}
+
+
 def _streams(run: Run) -> Counter[str]:
     return Counter(stream.probe for stream in run.test_results)
 
@@ -118,7 +129,7 @@ def _fault_change(fault: _Fault, tail: float) -> Change | None:
         before=float(fault.before),
         after=float(fault.now),
         unit="streams",
-        direction="better" if not fault.more else ("worse" if fault.opened else "changed"),
+        direction="better" if not fault.more else ("worse" if fault.shown_then else "changed"),
         confidence=_confidence(fault, unlikely=unlikely),
         detail=_detail(fault, shown),
     )
@@ -134,8 +145,8 @@ def _confidence(fault: _Fault, *, unlikely: bool) -> Confidence:
 
 
 def _detail(fault: _Fault, code: str) -> str:
-    if fault.came and not fault.opened:
-        return f"{code} is seen now: before, the streams were not opened"
+    if fault.came and not fault.shown_then:
+        return f"{code} is seen now: before, the streams were not opened, or not for long enough"
     if fault.came:
         return f"new: {code}" + (f" in {fault.now} of {fault.of_now} streams" if fault.now else "")
     if not fault.found[0]:

@@ -40,7 +40,12 @@ def _finding(probe: str, changes: Sequence[Change], comparison: Comparison, sinc
 def _figures(change: Change) -> dict[str, float | int | str]:
     """`first_event_time`, `first_event_time_before` and `first_event_time_noise`, as far as they are known."""
     values = {"": change.after, "_before": change.before, "_noise": change.noise}
-    return {f"{change.figure}{suffix}": value for suffix, value in values.items() if value is not None}
+    counted = change.unit in ("streams", "bytes")  # whole numbers are counts, others seconds
+    return {
+        f"{change.figure}{suffix}": int(value) if counted and isinstance(value, float) else value
+        for suffix, value in values.items()
+        if value is not None
+    }
 
 
 def _meanwhile(comparison: Comparison) -> list[str]:

@@ -16,9 +16,10 @@ SCHEMA_VERSION: Final = 1
 # A stream takes 1.5 kB of a report: this is a run of 60,000.
 MOST_BYTES: Final = 100_000_000
 
-# No run has more findings, hops or searches than the struct below allows; each could become a line of a report.
 # No figure of a run is near these bounds; beyond them sums and logarithms would not be finite.
-Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+MOST_SECONDS: Final = 1e9
+Seconds = Annotated[float, Meta(ge=0, le=MOST_SECONDS)]
+_TIMES: Final = ("connection_time", "first_event_time", "first_token_time", "median_gap", "token_gap_median", "delay_p99", "end_time")
 Count = Annotated[int, Meta(ge=0, le=10**12)]
 
 
@@ -40,7 +41,14 @@ class RunStream(Struct, frozen=True, kw_only=True):
     median_gap: Seconds | None = None
     token_gap_median: Seconds | None = None
     delay_p99: Seconds | None = None
+    end_time: Seconds | None = None
     protocol: str | None = None
+    url: str | None = None
+
+
+def beyond(stream: object) -> list[str]:
+    """The times of a stream that no run has: a server may stamp its events with any number."""
+    return [key for key in _TIMES if (value := getattr(stream, key)) is not None and not 0 <= value <= MOST_SECONDS]
 
 
 class Evidence(Struct, frozen=True, kw_only=True):

@@ -71,24 +71,14 @@ def delivery(m: StreamMetrics) -> Delivery | None:
     if stamps is None and m.probe.expect.every and m.total > 1:
         arrived = tuple(at / 1e9 for at in m.stream.events.at_ns)
         sent = tuple(number * m.probe.expect.every for number in range(m.total))
-        stamps = Stamps(field="expect.every", resolution=0.0, sent=sent, arrived=arrived)
+        stamps = Stamps(field="expect.every", resolution=0.0, sent=sent, arrived=arrived, events=tuple(range(m.total)))
     if stamps is None or len(stamps.sent) < 2:
         return None
     delays = stamps.delays()
-    known = {number: pair for number, *pair in zip(_stamped_events(m, stamps), stamps.sent, delays, strict=False)}
+    known = {number: pair for number, *pair in zip(stamps.events, stamps.sent, delays, strict=True)}
     groups = releases(m)
     bunches = tuple(r for r in groups if _is_bunch([known[n] for n in r.events if n in known]))
     return Delivery(sent=stamps.sent, delays=delays, releases=groups, bunches=bunches, stamped=stamped)
-
-
-def _stamped_events(m: StreamMetrics, stamps: Stamps) -> list[int]:
-    """Which events the stamps belong to: those that arrived when the stamps say, in order."""
-    numbers, at = [], 0
-    for number, arrived in enumerate(m.stream.events.at_ns):
-        if at < len(stamps.arrived) and arrived / 1e9 == stamps.arrived[at]:
-            numbers.append(number)
-            at += 1
-    return numbers
 
 
 def _is_bunch(events: Sequence[Sequence[float]]) -> bool:

@@ -40,11 +40,15 @@ _IN_WORDS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """A diagram, and what is on it. `probe` is the stranger's name of the streams shown; `bars` says what the bars are, if there are any."""
+    """A diagram, and what is on it: `lines` of the `of` streams that `probe`, a stranger's name, had at once.
+
+    `bars` says what the bars are, if there are any.
+    """
 
     diagram: str
     probe: str
     lines: int
+    of: int
     bars: str | None
 
 
@@ -56,6 +60,7 @@ def chart(pictures: Sequence[StreamPicture], findings: Sequence[Finding]) -> Cha
         asked = [p for p in asked if p.probe == cause.probe and (p.stream in cause.streams or cause.code == "concurrency-limited")]
     if not asked:
         return None
+    of = sum(p.probe == asked[0].probe and p.factor is None and p.phase == asked[0].phase for p in pictures)
     shown = asked[:_MAX_LINES] if asked[0].phase == "concurrency" else asked[:1]
     twins = [p for p in pictures if p.probe == shown[0].probe and p.factor is not None]
     beside, what = _beside(shown, twins, cause.code if cause else "")
@@ -72,7 +77,11 @@ def chart(pictures: Sequence[StreamPicture], findings: Sequence[Finding]) -> Cha
     palette = ", ".join([*([_BARS] if beside else []), *_LINES[: len(shown)]])
     theme = f'%%{{init: {{"themeVariables": {{"xyChart": {{"plotColorPalette": "{palette}"}}}}}}}}%%'
     return Chart(
-        diagram=f"{theme}\nxychart-beta\n{axes}\n{drawn}", probe=shown[0].probe, lines=len(shown), bars=_IN_WORDS[what] if beside else None
+        diagram=f"{theme}\nxychart-beta\n{axes}\n{drawn}",
+        probe=shown[0].probe,
+        lines=len(shown),
+        of=of,
+        bars=_IN_WORDS[what] if beside else None,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from sse_check.diagnosis import BUFFERING, Finding, by_stream
+from sse_check.escape import quoted
 from sse_check.metrics import StreamMetrics
 from sse_check.recording import Factor, Phase, StreamRecording
 from sse_check.report.names import stream_name
@@ -108,8 +109,9 @@ def _beside(m: StreamMetrics, received: Sequence[float]) -> tuple[tuple[float, .
     """When the events were sent by the server's own clock, else when they were due by the scenario's hints."""
     every = None if m.stream.arm is not None else m.probe.expect.every
     if m.stamps is not None:
-        pairs = zip(m.stamps.arrived, m.stamps.delays(), strict=True)
-        sent = sorted(arrived - delay for arrived, delay in pairs)
+        # What has no stamp is taken to have come at once, so that the n-th sent stays beside the n-th received.
+        delays = dict(zip(m.stamps.events, m.stamps.delays(), strict=True))
+        sent = sorted(at - delays.get(number, 0.0) for number, at in enumerate(received))
         missing = (m.probe.expect.events or 0) - len(received)
         if not every or missing <= 0:
             return tuple(sent), "sent"
@@ -117,8 +119,8 @@ def _beside(m: StreamMetrics, received: Sequence[float]) -> tuple[tuple[float, .
     if not every:
         return (), None
     # The first was due at once, unless what came shows that the server began later.
-    count = m.probe.expect.events or int(m.ended / every) + 1
     begin = max(0.0, min((at - number * every for number, at in enumerate(received)), default=0.0))
+    count = m.probe.expect.events or int(min((m.ended - begin) / every, _MAX_DUE)) + 1
     return tuple(begin + number * every for number in range(min(count, _MAX_DUE))), "due"
 
 
@@ -145,7 +147,7 @@ def _steps(stream: StreamRecording, m: StreamMetrics) -> tuple[Step, ...]:
 
 def _mark(finding: Finding, m: StreamMetrics, sent: Sequence[float]) -> Mark:
     """Where on a stream a finding's evidence lies."""
-    start, end = _lost(m, finding.evidence.get("after")) if finding.code == "lost-events" else _where(finding.code, m, sent)
+    start, end = _lost(m, finding.evidence.get("counter")) if finding.code == "lost-events" else _where(finding.code, m, sent)
     # Of an instant it is where it lies that counts, and the chart shows that.
     took = f" for {format_duration(end - start)}" if end - start >= _SEEN_S else ""
     return Mark(code=finding.code, text=f"{finding.code}{took}", start=start, end=end)
@@ -173,14 +175,13 @@ def _where(code: str, m: StreamMetrics, sent: Sequence[float]) -> tuple[float, f
     return start, max(start, end)
 
 
-def _lost(m: StreamMetrics, after: object) -> tuple[float, float]:
-    """From the last event before a gap in the numbers, which has the number `after`, to the next."""
-    events, at = m.stream.events, [at / _NS for at in m.stream.events.at_ns]
-    for column in (events.id, *events.numbers.values()):
-        for number, value in enumerate(column):
-            if str(value) == str(after):
-                return at[number], at[min(number + 1, len(at) - 1)]
-    return m.ended, m.ended
+def _lost(m: StreamMetrics, counter: object) -> tuple[float, float]:
+    """From the last event before the first gap in this stream's own numbers to the next."""
+    events = m.stream.events
+    column = next((values for name, values in events.numbers.items() if str(counter).endswith(quoted(name))), events.id)
+    numbered = [(at / _NS, int(str(value))) for at, value in zip(events.at_ns, column, strict=False) if str(value).isdecimal()]
+    steps = ((start, end) for (start, number), (end, later) in pairwise(numbered) if later - number not in (0, 1))
+    return next(steps, (m.ended, m.ended))
 
 
 def _longest_pause(at: Sequence[float]) -> tuple[float, float]:

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from sse_check.alternatives import footing
-from sse_check.baseline import Comparison, Run, compare, regressions
+from sse_check.baseline import Comparison, Run, beyond, compare, regressions
 from sse_check.diagnosis import BUFFERING, CODES, SEVERITIES, Finding, Hop, Limits, Resume, by_stream, hops_of
 from sse_check.metrics import StreamMetrics, percent
 from sse_check.recording import Ended, Factor, FallbackRecording, Phase, Recording, ServiceRecording
@@ -200,7 +200,8 @@ def against(result: Result, before: Run) -> Result:
 
 def as_run(result: Result) -> Run:
     """What of a result another is compared with."""
-    return msgspec.convert(result, Run, from_attributes=True)
+    streams = tuple(msgspec.structs.replace(s, **dict.fromkeys(beyond(s), None)) for s in result.test_results)
+    return msgspec.convert(msgspec.structs.replace(result, test_results=streams), Run, from_attributes=True)
 
 
 def _hop(hop: Hop) -> HopResult:
@@ -293,8 +294,9 @@ def grouped_findings(result: Result) -> tuple[FindingGroup, ...]:
 def leading(result: Result) -> FindingGroup | None:
     """The fault that the answer rests on: the first error; where the machine was too late to tell, that."""
     groups = grouped_findings(result)
-    wanted = [g for g in groups if g.first.severity == "error" or (result.verdict == "inconclusive" and g.first.code == "runner-noise")]
-    return wanted[0] if wanted else None
+    if result.verdict == "inconclusive":
+        return next((g for g in groups if g.first.message == result.reasons[0]), None)
+    return next((g for g in groups if g.first.severity == "error"), None)
 
 
 def missed_criteria(result: Result) -> tuple[CriterionResult, ...]:

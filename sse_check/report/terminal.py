@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sse_check.escape import log_lines
+from sse_check.escape import log_lines, quoted
 from sse_check.report.names import in_words, stream_name
 from sse_check.report.result import Result, StreamResult, grouped_findings, missed_criteria
 from sse_check.units import format_duration
@@ -17,8 +17,11 @@ def terminal_text(result: Result, *, report_dir: str | None = None) -> str:
     """Plain text, harmless in a terminal and in a workflow's log whatever the server sent."""
     lines = [f"{_SIGNS[result.verdict]} {result.verdict}: {result.recommendation}", ""]
     groups = grouped_findings(result)
-    if not any(group.first.severity == "error" for group in groups):
-        lines += [f"  {reason}" for reason in result.reasons[:_MAX_FINDINGS]]
+    told = {finding.message for finding in result.findings}
+    untold = [f"  {reason}" for reason in result.reasons if reason not in told][:_MAX_FINDINGS]
+    faulty = any(group.first.severity == "error" for group in groups)
+    # The cause first; what else the answer rests on comes behind it.
+    lines += [] if faulty else untold
     if not result.environment.tls_verified:
         lines.append("  TLS certificates were not verified (target.tls.verify: false).")
     for group in groups[:_MAX_FINDINGS]:
@@ -29,8 +32,10 @@ def terminal_text(result: Result, *, report_dir: str | None = None) -> str:
         lines.append(f"    {finding.message}")
         lines += [f"    -> {fix.where}: {fix.text}" for fix in finding.fixes]
         lines.append("")
-    if groups:
-        lines += [f"  {c.probe[:40]}: {c.detail}" for c in missed_criteria(result)[:_MAX_FINDINGS]]
+    lines += untold if faulty else []
+    reasons = set(result.reasons)
+    missed = [c for c in missed_criteria(result) if f"{quoted(c.probe)}: {c.detail}" not in reasons]
+    lines += [f"  {c.probe[:40]}: {c.detail}" for c in missed[:_MAX_FINDINGS]]
     if result.footing is not None:
         lines += ["", f"  {result.recommendation}: {result.footing}"]
     lines.append("")

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from sse_check.scenario.derive import start_order
+from sse_check.scenario.derive import split, start_order
 from sse_check.scenario.model import LimitSearch, Probe, Scenario
 from sse_check.scenario.presets import missing_of
 from sse_check.scenario.values import nearest
@@ -24,9 +24,10 @@ def check_sense(scenario: Scenario, wrong_at: Callable[[str, str, str], None], s
     names: dict[str, int] = {}
     for number, probe in enumerate(scenario.probes):
         at = f"probes[{number}]"
-        if probe.name in names:
-            wrong_at(f"{at}.name", f'the name "{probe.name}" is taken by probes[{names[probe.name]}].', "Give each probe its own name.")
-        names.setdefault(probe.name, number)
+        for name in (one.name for one in split(probe)):
+            if name in names:
+                wrong_at(f"{at}.name", f'the name "{name}" is taken by probes[{names[name]}].', "Give each probe its own name.")
+            names.setdefault(name, number)
         if (probe.path is None) == (probe.url is None):
             wrong = "a probe has a path or a whole url, not both." if probe.path else "the probe has neither path nor url."
             wrong_at(at, wrong, "Write path: /events, or url: https://app.example.test/events.")

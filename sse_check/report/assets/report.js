@@ -370,7 +370,7 @@
       else if (keys[event.key]) { event.preventDefault(); moves[keys[event.key]](); }
     });
   }
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  for (const medium of ["(prefers-color-scheme: dark)", "print"]) matchMedia(medium).addEventListener("change", () => {
     palette = {};
     for (const plot of Object.values(charts)) plot.redraw(false, true);
   });
