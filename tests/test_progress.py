@@ -24,12 +24,15 @@ def on_a_terminal(directory: os.PathLike[str], **environment: str) -> bytes:
     clean = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "CI")}
     pid, terminal = pty.fork()
     if pid == 0:
-        os.chdir(ROOT)
-        os.execve(
-            sys.executable,
-            [sys.executable, *ARGUMENTS, str(directory)],
-            {**clean, "TERM": "xterm-256color", "COLUMNS": "120", **environment},
-        )
+        try:
+            os.chdir(ROOT)
+            os.execve(
+                sys.executable,
+                [sys.executable, *ARGUMENTS, str(directory)],
+                {**clean, "TERM": "xterm-256color", "COLUMNS": "120", **environment},
+            )
+        finally:
+            os._exit(127)  # whatever went wrong, the child must not go on as the tests
     written = b""
     while True:
         try:
