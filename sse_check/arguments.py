@@ -195,6 +195,8 @@ def load_baseline(path: Path) -> "Run":
     from sse_check.baseline.run import MOST_BYTES, BaselineError, read_run  # here: a check without a baseline needs none of it
 
     try:
+        if path.exists() and not path.is_file():
+            raise UsageError(f"baseline: {path} is no file. Name the report.json of an earlier run.")
         if path.stat().st_size > MOST_BYTES:
             raise UsageError(
                 f"baseline: {path} has more than {MOST_BYTES:,} bytes, which no report has. Name the report.json of an earlier run."

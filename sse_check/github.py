@@ -148,6 +148,8 @@ def annotate_result(result: Result, out: TextIO, places: Mapping[str, Place] | N
     has them by name: `probes.chat`, `services.app`.
     """
     told: dict[Level, list[tuple[str, str, str]]] = {"error": [], "warning": [], "notice": []}
+    if result.verdict == "inconclusive" and not any(service.error for service in result.services):
+        told["warning"].append((result.verdict, "", " ".join(result.reasons[:3])))  # first: what explains the answer must be among the ten
     for finding in result.findings:
         told[_LEVELS[finding.severity]].append((finding.code, finding.probe, finding.message))
     ill = {f.probe for f in result.findings if f.severity == "error"}
@@ -163,8 +165,6 @@ def annotate_result(result: Result, out: TextIO, places: Mapping[str, Place] | N
     for service in result.services:
         if service.error:
             annotate("error", service.error, out, title=f"sse-check: {service.name}", **_at(where.get(f"services.{service.name}")))
-    if result.verdict == "inconclusive" and not any(service.error for service in result.services):
-        annotate("warning", " ".join(result.reasons[:3]), out, title=f"sse-check: {result.verdict}")
 
 
 def _at(place: Place | None) -> dict[str, str | int]:

@@ -593,10 +593,28 @@ def test_a_limit_that_the_earlier_run_was_too_short_for_is_no_regression() -> No
     assert only(comparison).direction == "changed"
 
 
-def test_other_urls_at_one_target_are_said() -> None:
-    """The same probe at another path is another question."""
-    new, old = (
-        run(test_results=tuple(msgspec.structs.replace(s, url=url) for s in run().test_results)) for url in ("http://a/1", "http://a/2")
-    )
+def test_another_path_is_another_question() -> None:
+    """The same probe at another path is not compared, and that is said; another host or query is."""
 
-    assert any("other URLs for `wallet`" in sentence for sentence in compare(new, old).not_compared)
+    def at(url: str, *first: float) -> Run:
+        return run(test_results=tuple(msgspec.structs.replace(s, url=url) for s in run(first).test_results))
+
+    slow, fast = (1.2, 1.25, 1.1), (0.3, 0.31, 0.29)
+    moved = compare(at("http://a/1", *slow), at("http://a/2", *fast))
+
+    assert moved.changes == ()
+    assert any("another path with `wallet`" in sentence for sentence in moved.not_compared)
+    assert only(compare(at("http://a/1?x=1", *slow), at("http://b/1", *fast))).figure == "first_event_time"
+
+
+def test_a_fault_that_is_only_known_by_a_new_hint_is_no_regression() -> None:
+    """The same stream, judged by more than before: what is seen now may have been there all the time."""
+    arrivals = stream([10.0] * 20)
+    now = build_report(recording(arrivals, scenario=scenario(probe(expect={"every": 0.5}), first_event=15.0))).result
+    before = build_report(recording(arrivals, scenario=scenario(probe(), first_event=15.0))).result
+    comparison = compare(as_run(now), as_run(before))
+
+    assert [f.code for f in now.findings] == ["buffered-full"]
+    assert before.findings == ()
+    assert regressions(comparison) == ()
+    assert any("something else of `wallet`" in sentence for sentence in comparison.not_compared)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 
 from sse_check.diagnosis import CODES
 from sse_check.pipeline import rejudge
-from sse_check.recording import Recording
+from sse_check.recording import Recording, StreamRecording
 from sse_check.report import build_report, summary_markdown
 from sse_check.report.mermaid import Chart, chart
 from sse_check.report.names import stream_name
@@ -246,3 +246,34 @@ def test_the_caption_counts_all_streams():
     summary = summary_markdown(build_report(recording(*streams, scenario=scenario(probe(streams=20)))))
 
     assert "by 5 of 20 streams at once" in summary
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        (stream(head=None, ended="error", reason="tcp", end=0.2), ["connect"]),
+        (stream(head=None, ended="timeout", end=9.0), ["waiting for the head"]),
+        (stream([], comments=every(1.0, 9), ended="until", end=9.0), ["waiting for the first event"]),
+        (stream(TEN, ended="timeout", end=20.0), ["waiting for the first event", "events", "silence"]),
+    ],
+    ids=["refused", "no head", "heartbeats only", "silent at the end"],
+)
+def test_a_connection_is_said_to_wait_for_what_never_came(value: StreamRecording, names: list[str]):
+    """
+    The phases are those that took place; silence is only what follows events.
+    """
+    steps = [
+        step.name for step in picture(recording(value)).steps if step.name != "waiting for the head" or "waiting for the head" in names
+    ]
+
+    assert steps == names
+
+
+def test_what_is_due_long_after_does_not_squeeze_what_came():
+    """
+    A stream that was cut early beside a hint of hours is drawn over three times its own length at most.
+    """
+    plan = scenario(probe(expect={"events": 100, "every": 60.0}))
+    found = drawn(recording(stream([0.1, 1.1, 2.1], ended="reset", end=5.0), scenario=plan))
+
+    assert "0 --> 15000" in found.diagram

@@ -1,7 +1,8 @@
 """Two runs held against each other."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
+from urllib.parse import urlsplit
 
 from sse_check.baseline.change import Change, Comparison, Direction, listed, worst_first
 from sse_check.baseline.faults import fault_tests, held_back
@@ -24,10 +25,11 @@ _VERDICTS: Final[dict[tuple[str, str], Direction]] = {("viable", "not-viable"): 
 
 def compare(now: Run, before: Run) -> Comparison:
     """What changed since an earlier run, in everything that both can be compared in."""
-    groups = _groups(now, before)
-    sentences = [*_different(now, before), *_only_one(now, before), *_loads(groups), *_alone(groups)]
+    moved = _differ(now, before, _path)
+    groups = {probe: group for probe, group in _groups(now, before).items() if probe not in moved}
+    sentences = [*_different(now, before), *_only_one(now, before), *_otherwise(now, before, moved), *_loads(groups), *_alone(groups)]
     limits, unknown = limit_changes(now, before)
-    tests = [*_faults(now, before), *_figures(now, before, groups)]
+    tests = [*_faults(now, before, moved), *_figures(now, before, groups)]
     tail = FALSE_ALARM / max(1, len(tests))
     tested = [change for test in tests if (change := test(tail)) is not None]
     return Comparison(
@@ -51,11 +53,30 @@ def _groups(now: Run, before: Run) -> dict[str, Group]:
     return {probe: (new[probe, phase], old[probe, phase]) for probe, phase in new if (probe, phase) in old}
 
 
-def _faults(now: Run, before: Run) -> Iterable[Test]:
+def _differ(now: Run, before: Run, of: Callable[[RunStream], str | None]) -> set[str]:
+    """The probes of which something is known in both runs, and is not the same."""
+    new, old = ({s.probe: known for s in run.test_results if (known := of(s)) is not None} for run in (now, before))
+    return {probe for probe in new.keys() & old.keys() if new[probe] != old[probe]}
+
+
+def _path(stream: RunStream) -> str | None:
+    """What is asked for at its host: the host may be another deployment of the same, and queries hold tokens."""
+    try:
+        return None if stream.url is None else urlsplit(stream.url).path
+    except ValueError:
+        return stream.url
+
+
+def _judged_by(stream: RunStream) -> str | None:
+    return stream.judged_by
+
+
+def _faults(now: Run, before: Run, moved: Collection[str]) -> Iterable[Test]:
     """Faults are compared where the earlier run was long enough to show them, and none of them may be the machine's."""
     if before.interrupted or now.noisy or before.noisy:
         return ()
-    return fault_tests(now, before, {s.probe for s in now.test_results} & {s.probe for s in before.test_results})
+    probes = {s.probe for s in now.test_results} & {s.probe for s in before.test_results} - set(moved)
+    return fault_tests(now, before, probes, _differ(now, before, _judged_by))
 
 
 def _figures(now: Run, before: Run, groups: Mapping[str, Group]) -> Iterable[Test]:
@@ -132,9 +153,6 @@ def _different(now: Run, before: Run) -> Iterable[str]:
             yield f"{which} was interrupted: success rates{' and faults' if run is before else ''} are not compared."
         elif run.verdict == "inconclusive" and not run.noisy:
             yield f"{which} was inconclusive: what it shows may be incomplete."
-    asked = [{s.probe: s.url for s in run.test_results if s.url is not None} for run in (now, before)]
-    if now.target_url == before.target_url and (other := [p for p in asked[0].keys() & asked[1].keys() if asked[0][p] != asked[1][p]]):
-        yield f"The two runs asked other URLs for {listed(other)}: changes may be differences between those."
     limits = [{(c.probe, c.criterion): c.limit for c in run.criteria if c.criterion != "streams"} for run in (now, before)]
     if any(limits[0][key] != limits[1][key] for key in limits[0].keys() & limits[1].keys()):
         yield "The two runs had other criteria: the verdicts are not to be compared."
@@ -150,6 +168,13 @@ def _only_one(now: Run, before: Run) -> Iterable[str]:
     for which, probes in (("this", new - old), ("the earlier", old - new)):
         if probes:
             yield f"Only {which} run has {listed(probes)}."
+
+
+def _otherwise(now: Run, before: Run, moved: Collection[str]) -> Iterable[str]:
+    if moved:
+        yield f"The earlier run asked for another path with {listed(moved)}: that is not compared."
+    if known := _differ(now, before, _judged_by):
+        yield f"The scenario says something else of {listed(known)} than before: a fault that is new may only be one that is seen now."
 
 
 def _loads(groups: Mapping[str, Group]) -> Iterable[str]:

@@ -63,8 +63,11 @@ class _Fault:
         return chance_of_more(*itertools.chain(*(counts if self.more else reversed(counts))))
 
 
-def fault_tests(now: Run, before: Run, probes: Collection[str]) -> Iterable[Test]:
-    """The comparisons of faults: those of `probes`, which both runs have, and those of the run itself."""
+def fault_tests(now: Run, before: Run, probes: Collection[str], otherwise: Collection[str] = ()) -> Iterable[Test]:
+    """The comparisons of faults: those of `probes`, which both runs have, and those of the run itself.
+
+    Of `otherwise` the scenarios say different things, by which faults are known.
+    """
     new, old = _faults(now), _faults(before)
     streams, were = _streams(now), _streams(before)
     outlasted = _outlasted(now, before)
@@ -83,7 +86,7 @@ def fault_tests(now: Run, before: Run, probes: Collection[str]) -> Iterable[Test
                     of_now=max(streams[probe], len(shown)),
                     before=len(was),
                     of_before=max(were[probe], len(was)),
-                    shown_then=(probe not in closed or code in _HIDES) and key not in outlasted,
+                    shown_then=(probe not in closed or code in _HIDES) and key not in outlasted and probe not in otherwise,
                 ),
             )
 
@@ -146,7 +149,7 @@ def _confidence(fault: _Fault, *, unlikely: bool) -> Confidence:
 
 def _detail(fault: _Fault, code: str) -> str:
     if fault.came and not fault.shown_then:
-        return f"{code} is seen now: before, the streams were not opened, or not for long enough"
+        return f"{code} is seen now: before, the streams were not opened, not for long enough, or the scenario said less of them"
     if fault.came:
         return f"new: {code}" + (f" in {fault.now} of {fault.of_now} streams" if fault.now else "")
     if not fault.found[0]:

@@ -44,6 +44,7 @@ class RunStream(Struct, frozen=True, kw_only=True):
     end_time: Seconds | None = None
     protocol: str | None = None
     url: str | None = None
+    judged_by: str | None = None
 
 
 def beyond(stream: object) -> list[str]:

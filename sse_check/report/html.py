@@ -9,7 +9,7 @@ import base64
 import hashlib
 import math
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib import resources
 from typing import Any, Final
 
@@ -19,14 +19,15 @@ from markupsafe import Markup, escape
 from sse_check.diagnosis.finding import ready_to_copy
 from sse_check.escape import visible
 from sse_check.report.names import FACTORS, stream_name
-from sse_check.report.page_data import STEP_NAMES, ChartData, chart_data, sentence
+from sse_check.report.page_data import CHART_BYTES, STEP_NAMES, ChartData, chart_data, sentence
 from sse_check.report.page_rows import BAR_WIDTH, connection_rows, finding_rows, stream_rows
 from sse_check.report.report import Report
 from sse_check.report.result import ENDINGS, Result, StreamResult, leading
 from sse_check.units import format_duration
 
 PAGE_BYTES: Final = 5_000_000  # what a phone still opens at once, and a mail still carries
-_ROWS: Final = (200, 40, 8)  # of each table, fewer each time until the page fits; the charts have more
+# Rows of each table and bytes of chart data: less each time, until the page fits.
+_ROOMS: Final = ((200, CHART_BYTES), (40, CHART_BYTES), (8, CHART_BYTES), (8, CHART_BYTES // 8), (4, 0))
 _CONNECTIONS: Final = 30
 _TEXT_CHARS: Final = 400  # of one value
 _PROSE_CHARS: Final = 3_000  # of one of our sentences, with the values in it
@@ -37,13 +38,13 @@ _ASSETS: Final = resources.files("sse_check.report") / "assets"
 
 def report_html(report: Report) -> bytes:
     """The report as one HTML page of less than 5 MB: as many charts as have room, and fewer rows of the tables until it fits."""
-    charts = chart_data(report)
     uplot = f"/*!\nuPlot 1.6.32, https://github.com/leeoniya/uPlot\n{_asset('uplot/LICENSE')}\n*/\n{_asset('uplot/uPlot.iife.min.js')}"
     style = f"{_asset('uplot/uPlot.min.css')}\n{_asset('report.css')}"
     scripts = (uplot, _asset("copy.js"), _asset("data.js"), _asset("report.js"))
     template = _jinja().get_template("report.html.j2")
     page = b""
-    for rows in _ROWS:
+    for rows, room in _ROOMS:
+        charts = chart_data(report, room)
         page = template.render(
             policy=_policy(style, scripts),
             style=Markup(style),
@@ -172,4 +173,5 @@ def _moment(text: str) -> str:
         at = datetime.fromisoformat(text)
     except ValueError:
         return text
+    at = at.astimezone(UTC) if at.tzinfo else at
     return f"{at.day} {at:%B %Y, %H:%M} UTC"

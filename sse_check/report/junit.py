@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from typing import Final
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from sse_check.diagnosis import Finding
 from sse_check.escape import visible
 from sse_check.report.names import in_words, stream_name
 from sse_check.report.result import Result, StreamResult
@@ -68,11 +67,11 @@ def _suites(result: Result) -> Iterator[_Suite]:
             name=probe,
             cases=[
                 *(
-                    _Case(name=c.criterion, passed=c.passed, kind=c.criterion, lines=[c.detail])
+                    _Case(name=c.criterion, passed=_sure(c.passed, result.verdict), kind=c.criterion, lines=[c.detail])
                     for c in result.criteria
                     if c.probe == probe
                 ),
-                _no_fault([f for f in result.findings if f.probe == probe and f.severity == "error"]),
+                _no_fault(result, probe),
             ],
             properties={"streams": str(len(streams)), **({"url": streams[0].url} if streams else {})},
             seconds=max((s.end_time for s in streams), default=0.0),
@@ -80,12 +79,24 @@ def _suites(result: Result) -> Iterator[_Suite]:
         )
 
 
-def _no_fault(errors: Sequence[Finding]) -> _Case:
+def _sure(passed: bool | None, verdict: Verdict) -> bool | None:
+    """What a measurement that carries no answer shows as failed is not known to have failed."""
+    return None if passed is False and verdict == "inconclusive" else passed
+
+
+def _no_fault(result: Result, probe: str) -> _Case:
     """One case for all faults of a probe: each with its message, and what to change."""
-    lines = []
+    errors = [f for f in result.findings if f.probe == probe and f.severity == "error"]
+    unseen = any(c.passed is None for c in result.criteria if c.probe == probe)
+    lines = [] if errors or not unseen else ["Not everything of it could be observed."]
     for finding in errors:
         lines += [f"{finding.code}: {finding.message}", *(f"-> {fix.where}: {fix.text}" for fix in finding.fixes)]
-    return _Case(name="no streaming fault", passed=not errors, kind=errors[0].code if errors else "", lines=lines)
+    return _Case(
+        name="no streaming fault",
+        passed=_sure(False if errors else (None if unseen else True), result.verdict),
+        kind=errors[0].code if errors else "",
+        lines=lines,
+    )
 
 
 def _stream_line(stream: StreamResult) -> str:

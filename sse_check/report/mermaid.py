@@ -57,14 +57,19 @@ def chart(pictures: Sequence[StreamPicture], findings: Sequence[Finding]) -> Cha
     cause = next((f for f in findings if f.severity == "error" and f.probe), None)
     asked = [p for p in pictures if p.factor is None and p.phase in ("stream", "concurrency")]
     if cause is not None:
-        asked = [p for p in asked if p.probe == cause.probe and (p.stream in cause.streams or cause.code == "concurrency-limited")]
+        asked = [
+            p
+            for p in asked
+            if p.probe == cause.probe and (p.stream in cause.streams or not cause.streams or cause.code == "concurrency-limited")
+        ]
     if not asked:
         return None
     of = sum(p.probe == asked[0].probe and p.factor is None and p.phase == asked[0].phase for p in pictures)
     shown = asked[:_MAX_LINES] if asked[0].phase == "concurrency" else asked[:1]
     twins = [p for p in pictures if p.probe == shown[0].probe and p.factor is not None]
     beside, what = _beside(shown, twins, cause.code if cause else "")
-    end = max([p.end for p in shown] + list(beside[-1:]))
+    open_for = max(p.end for p in shown)
+    end = max(open_for, min(3 * open_for, max(beside, default=0.0)))  # what is due long after must not squeeze what came
     most = max(len(p.received) for p in shown)
     if end < _MIN_SECONDS or max(most, len(beside)) == 0:
         return None

@@ -13,7 +13,7 @@ from msgspec import Struct
 from sse_check.diagnosis import BUFFERING, Finding, by_stream
 from sse_check.escape import quoted
 from sse_check.metrics import StreamMetrics
-from sse_check.recording import Factor, Phase, StreamRecording
+from sse_check.recording import Factor, Phase, Reason, StreamRecording
 from sse_check.report.names import stream_name
 from sse_check.scenario import Criteria
 from sse_check.units import format_duration
@@ -24,6 +24,8 @@ _SEEN_S: Final = 0.01  # from here on a stretch is one, and no instant
 _MAX_DUE: Final = 100_000  # events of a hint: as many as a scenario may expect
 
 StepName = Literal["name lookup", "connect", "TLS", "waiting for the head", "waiting for the first event", "events", "silence"]
+# In which phase a connection failed, by the reason of its end.
+_FAILED_IN: Final[dict[Reason | None, StepName]] = {"dns": "name lookup", "tcp": "connect", "proxy": "connect", "tls": "TLS"}
 
 Beside = Literal["sent", "due", "sent, then due"]
 
@@ -127,16 +129,15 @@ def _beside(m: StreamMetrics, received: Sequence[float]) -> tuple[tuple[float, .
 def _steps(stream: StreamRecording, m: StreamMetrics) -> tuple[Step, ...]:
     """The phases of a connection that took place, one after the other."""
     times = stream.times
-    last_life = max([*stream.events.at_ns[-1:], *stream.comments_ns[-1:]], default=None)
-    ends: list[tuple[StepName, int | None]] = [
-        ("name lookup", times.resolved_ns),
-        ("connect", times.connected_ns),
-        ("TLS", times.tls_ns),
-        ("waiting for the head", times.head_ns),
-        ("waiting for the first event", stream.events.at_ns[0] if stream.events.at_ns else None),
-        ("events", last_life if stream.events.at_ns else None),
-        ("silence", times.ended_ns),
-    ]
+    events = stream.events.at_ns
+    ends: list[tuple[StepName, int | None]] = [("name lookup", times.resolved_ns), ("connect", times.connected_ns), ("TLS", times.tls_ns)]
+    # What never came was waited for to the end.
+    if times.head_ns is None:
+        ends.append((_FAILED_IN.get(stream.reason, "waiting for the head"), times.ended_ns))
+    else:
+        ends += [("waiting for the head", times.head_ns), ("waiting for the first event", events[0] if events else times.ended_ns)]
+    if events:
+        ends += [("events", max([events[-1], *stream.comments_ns[-1:]])), ("silence", times.ended_ns)]
     steps, at = [], times.started_ns
     for name, end in ends:
         if end is not None and end > at:

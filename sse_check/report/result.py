@@ -3,6 +3,7 @@
 Keys may be added, none renamed. Times are in seconds, on one clock, from the moment the request was sent.
 """
 
+import zlib
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from sse_check.metrics import StreamMetrics, percent
 from sse_check.recording import Ended, Factor, FallbackRecording, Phase, Recording, ServiceRecording
 from sse_check.report.strip import strip
 from sse_check.report.way import InstanceResult, LimitRow, instance_results, limit_rows
+from sse_check.scenario import Probe
 from sse_check.verdict import CriterionResult, Outcome, Verdict, stream_passed
 
 SCHEMA_VERSION: Final = 1
@@ -26,6 +28,7 @@ class StreamResult(Struct, frozen=True, kw_only=True):
 
     `tokens` is how many of its events brought generated text, or a call's progress, where its probe has a preset; the times
     of those are `first_token_time` and the gaps between them. `negotiated` is a protocol that was agreed on within HTTP.
+    `judged_by` is a digest of the scenario's hints, by which faults are known.
     """
 
     probe: str
@@ -58,6 +61,7 @@ class StreamResult(Struct, frozen=True, kw_only=True):
     comments: int
     oversized: int
     timings: dict[str, float | None]
+    judged_by: str
     codes: tuple[str, ...]
     error: str | None
     strip: str
@@ -259,10 +263,16 @@ def _stream_result(m: StreamMetrics, passed: bool | None, codes: tuple[str, ...]
             "head": _seconds(times.head_ns),
             "first_byte": _seconds(stream.reads.at_ns[0]) if stream.reads.at_ns else None,
         },
+        judged_by=_hints(m.probe),
         codes=codes,
         error=stream.error,
         strip=strip([t / 1e9 for t in stream.events.at_ns], m.ended),
     )
+
+
+def _hints(probe: Probe) -> str:
+    """A digest of what the scenario says of a probe's streams: by other hints, other faults are known."""
+    return f"{zlib.crc32(msgspec.json.encode((probe.expect, probe.timestamps, probe.compare is not None))):08x}"
 
 
 def _summary(outcome: Outcome) -> Summary:

@@ -179,6 +179,7 @@ def test_streams_are_laid_over_each_other(opened: Open):
         assert "Beside it" not in str(page.page.get_attribute("#staircase", "aria-label"))
 
         page.page.select_option("#over", label="✕ three at once #1")
+        page.page.click("#lay")
         assert "Beside it: three at once #1" in str(page.page.get_attribute("#staircase", "aria-label"))
 
 

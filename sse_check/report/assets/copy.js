@@ -1,6 +1,9 @@
-// Copying what is to be changed, and the word to the style sheet that scripts run.
+// Copying what is to be changed, unfolding what is printed, and the word to the style sheet that scripts run.
 "use strict";
 document.documentElement.classList.add("js");
+addEventListener("beforeprint", () => {
+  for (const details of document.querySelectorAll("details:not(.points)")) details.open = true;
+});
 for (const button of document.querySelectorAll("[data-copy]")) {
   button.addEventListener("click", async () => {
     const text = button.parentElement.querySelector("pre");

@@ -56,8 +56,9 @@
     if (beside) shown.push({ label: beside, data: stairs(main, main.beside, main.due, 0), look: 1 });
     [...over].forEach((number, index) => {
       const stream = read(streams[number]);
-      const look = 2 + (index % (DASHES.length - 2));
-      shown.push({ label: stream.name, number, data: stairs(stream, stream.received, stream.events, stream.end), look });
+      const kinds = DASHES.length - 2, look = 2 + (index % kinds), round = Math.floor(index / kinds);
+      const dash = DASHES[2 + ((index + round) % kinds)]; // no two of the first sixteen have both in common
+      shown.push({ label: stream.name, number, data: stairs(stream, stream.received, stream.events, stream.end), look, dash });
     });
     return shown;
   };
@@ -151,8 +152,8 @@
   const staircase = (shown, box) => {
     const most = Math.max(1, ...shown.map((line) => line.data[1][line.data[1].length - 1])), paths = uPlot.paths.stepped({ align: 1 });
     const above = [...shown].sort((one, other) => height(one) - height(other));
-    const series = above.map(({ look }) => ({
-      stroke: () => color(`line-${look}`), width: WIDTHS[look] ?? 2.25, dash: DASHES[look], paths,
+    const series = above.map(({ look, dash = DASHES[look] }) => ({
+      stroke: () => color(`line-${look}`), width: WIDTHS[look] ?? 2.25, dash, paths,
       points: { show: look === 0 && dotted, size: 5, fill: () => color("line-0") },
     }));
     const y = { words: (value) => Number.isInteger(value) ? value.toLocaleString("en") : "", range: (_, low, high) => within(low, high, most) };
@@ -214,8 +215,8 @@
   };
 
   /* Words beside the drawing. */
-  const swatch = (look) => drawing("svg", { viewBox: "0 0 30 14", "aria-hidden": "true" }, drawing("line", {
-    x1: 0, x2: 30, y1: 7, y2: 7, stroke: `var(--line-${look})`, "stroke-width": WIDTHS[look] ?? 2, "stroke-dasharray": DASHES[look].join(" "),
+  const swatch = (look, dash = DASHES[look]) => drawing("svg", { viewBox: "0 0 30 14", "aria-hidden": "true" }, drawing("line", {
+    x1: 0, x2: 30, y1: 7, y2: 7, stroke: `var(--line-${look})`, "stroke-width": WIDTHS[look] ?? 2, "stroke-dasharray": dash.join(" "),
   }));
   const offer = (number, line) => { // a stream that lies over the chosen one, or may
     const box = Object.assign(element("input", null), { type: "checkbox", checked: line !== undefined });
@@ -225,7 +226,7 @@
       build();
       byId("legend").querySelector(`[data-over="${number}"]`)?.focus();
     });
-    const label = element("label", null, box, ...(line ? [swatch(line.look)] : []), `${nameOf(streams[number])} `);
+    const label = element("label", null, box, ...(line ? [swatch(line.look, line.dash)] : []), `${nameOf(streams[number])} `);
     return element("li", null, label, ...(line ? [value(line)] : []));
   };
   const legends = (shown, delays) => {
@@ -240,7 +241,7 @@
   };
   const nameOf = (stream) => {
     const twin = stream.family === chosen.family && stream.factor && !stream.before;
-    return twin ? data.factors[stream.factor] : stream.name;
+    return twin ? stream.plain.match(/\(([^()]*)\)$/)?.[1] ?? data.factors[stream.factor] : stream.name;
   };
   const value = (line) => Object.assign(line, { said: element("b", "") }).said;
   let current = [];
@@ -315,6 +316,7 @@
     marked = code;
     show(...whole);
     byId("stream").value = String(number);
+    for (const option of byId("over").options) option.disabled = option.value === String(number);
     for (const row of document.querySelectorAll("tr.chosen")) row.classList.remove("chosen");
     for (const button of document.querySelectorAll(`td [data-stream="${number}"]`)) button.closest("tr").classList.add("chosen");
     waterfall(chosen);
@@ -349,9 +351,11 @@
   byId("stream").append(...groups());
   byId("over").append(new Option("another stream…", ""), ...groups());
   byId("stream").addEventListener("change", (event) => choose(Number(event.target.value)));
-  byId("over").addEventListener("change", (event) => {
-    over.add(Number(event.target.value));
-    event.target.value = "";
+  byId("lay").addEventListener("click", () => { // not on change: arrow keys change a select at each press
+    const { value } = byId("over");
+    if (value === "" || streams[Number(value)] === chosen) return;
+    over.add(Number(value));
+    byId("over").value = "";
     build();
   });
   byId("log").addEventListener("change", (event) => { logarithmic = event.target.checked; build(); });
