@@ -171,7 +171,7 @@ def test_streams_are_laid_over_each_other(opened: Open):
     What is worth comparing lies over the stream from the start, and a box takes it away; the chart's words for who cannot see it follow.
     """
     with opened("compressed-buffered") as page:
-        box = page.page.get_by_label("received without compression")
+        box = page.page.get_by_role("checkbox", name="without compression")
         assert box.is_checked()
         assert "Beside it: ten events (without compression)" in str(page.page.get_attribute("#staircase", "aria-label"))
 
