@@ -27,7 +27,14 @@ def test_a_viable_deployment_opens_the_gate(runner, origin):
     assert done.summary.startswith("### ✅")
     assert done.annotations == []
     written = list((runner.workspace / "sse-check-report").rglob("*"))
-    assert {path.name for path in written} == {"report.json", "recording.ndjson", "summary.md", "junit.xml"}
+    assert {path.name for path in written} == {
+        "recording.ndjson",
+        "report.json",
+        "summary.md",
+        "report.html",
+        "junit.xml",
+        "metrics.prom",
+    }
     assert {path.stat().st_uid for path in (*written, runner.workspace / "sse-check-report")} == {runner.user}
     assert (runner.workspace / done.outputs["report"]).is_file()
     assert not list((runner.directory / "temp/_github_home").iterdir())
