@@ -68,15 +68,17 @@ def prose(text: str) -> str:
 
 def literal(text: str) -> str:
     """Text for Markdown in which nothing is markup, a mention or a link."""
-    # GitHub turns @name into a mention and www. or :// into a link after Markdown is done, so a backslash is no help.
-    shown = _MARKUP.sub(r"\\\1", visible(text, 4000).replace("&", "&amp;"))
-    return shown.replace("@", "(at)").replace("://", ":<wbr>//").replace("www.", "www<wbr>.")
+    return _inert(_MARKUP.sub(r"\\\1", visible(text, 4000).replace("&", "&amp;")))
 
 
 def element(text: str) -> str:
     """Text within one of our own HTML elements in Markdown, where no backslash counts: no markup, mention or link either."""
-    shown = html.escape(visible(text, 4000))
-    return shown.replace("@", "(at)").replace("://", ":<wbr>//").replace("www.", "www<wbr>.")
+    return _inert(html.escape(visible(text, 4000)))
+
+
+def _inert(text: str) -> str:
+    """What GitHub makes of text once Markdown is done, and no backslash stops: @name a mention, www. and :// a link."""
+    return text.replace("@", "(at)").replace("://", ":<wbr>//").replace("www.", "www<wbr>.")
 
 
 def code(text: str, limit: int = 120) -> str:

@@ -16,6 +16,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from sse_check.diagnosis import limit_in_words
 from sse_check.diagnosis.finding import ready_to_copy
 from sse_check.escape import visible
 from sse_check.report.names import FACTORS, stream_name
@@ -106,7 +107,7 @@ def _jinja() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    jinja.filters.update(prose=_prose, lines=_lines, duration=_duration, limit=_limit, figure=_figure, name=_name, moment=_moment)
+    jinja.filters.update(prose=_prose, lines=_lines, duration=_duration, limit=limit_in_words, figure=_figure, name=_name, moment=_moment)
     jinja.filters.update(ready_to_copy=ready_to_copy)
     return jinja
 
@@ -143,13 +144,6 @@ def _lines(text: str) -> Markup:
 
 def _duration(seconds: float | None) -> str:
     return "–" if seconds is None or not math.isfinite(seconds) else format_duration(seconds)
-
-
-def _limit(seconds: float | str | None) -> str:
-    """A documented limit: none, unknown, or a time."""
-    if seconds is None:
-        return "none"
-    return seconds if isinstance(seconds, str) else _duration(seconds)
 
 
 def _figure(value: float | int | str, key: str) -> str:

@@ -7,6 +7,7 @@ from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from sse_check.diagnosis import limit_in_words
 from sse_check.diagnosis.cures import DOCS
 from sse_check.diagnosis.finding import ready_to_copy
 from sse_check.escape import code, element, fence, prose
@@ -39,16 +40,15 @@ def summary_markdown(report: Report, limit: int = SUMMARY_LIMIT) -> str:
         keep_trailing_newline=True,
     )
     jinja.filters.update(code=code, prose=prose, fence=fence, element=element, ready_to_copy=ready_to_copy)
-    jinja.filters.update(duration=_duration, mark=_mark, limit=_limit, source=_source, name=_name)
+    jinja.filters.update(duration=_duration, mark=_mark, limit=limit_in_words, source=_source, name=_name)
     template = jinja.get_template("summary.md.j2")
     result = report.result
-    groups = grouped_findings(result)
-    lead = leading(result)
     changes = result.baseline.changes if result.baseline else ()
     strips = {(p.probe, p.stream, p.phase): strip(p.received, p.end, _STRIP_WIDTH) for p in report.pictures if p.factor is None}
     # The worst first: what is cut off at the end must be the good news.
     criteria = sorted(result.criteria, key=lambda c: (c.passed is not False, c.passed is not None))
     worst = sorted(result.test_results, key=lambda s: (s.passed, s.success_rate))
+    picture = chart(report.pictures, result.findings)
     text = ""
     for rows in _ROWS:
         text = template.render(
@@ -59,12 +59,12 @@ def summary_markdown(report: Report, limit: int = SUMMARY_LIMIT) -> str:
             criteria=criteria,
             worst=worst,
             tokens=any(stream.tokens for stream in worst),
-            groups=groups,
+            groups=grouped_findings(result),
             changes=[change for change in changes if change.confidence != "possible"],
             chances=[change for change in changes if change.confidence == "possible"],
             docs=DOCS,
-            lead=next((group for group in groups if group == lead), None),
-            chart=chart(report.pictures, result.findings),
+            lead=leading(result),
+            chart=picture,
             endings=ENDINGS,
             factors=FACTORS,
             section=_SECTION,
@@ -96,13 +96,6 @@ def _left_out(count: int) -> str:
 
 def _duration(seconds: float | None) -> str:
     return "–" if seconds is None else format_duration(seconds)
-
-
-def _limit(seconds: float | str | None) -> str:
-    """A documented limit: none, unknown, or a time."""
-    if seconds is None:
-        return "none"
-    return seconds if isinstance(seconds, str) else format_duration(seconds)
 
 
 def _source(source: str, text: str) -> str:
