@@ -181,6 +181,7 @@ def _observed(
 ) -> "Checked":
     """Run the check with its progress shown, and write its reports."""
     from sse_check.pipeline import ReportDirError, check, prepare_report_dir, publish
+    from sse_check.transport.arrival import Loop
 
     async def observe() -> "Checked":
         showing = asyncio.ensure_future(progress.show())
@@ -194,8 +195,7 @@ def _observed(
     try:
         if report_dir is not None:
             prepare_report_dir(report_dir)
-        # Reads are stamped in the sockets' own `recv`, which only this loop calls (Windows has another by default).
-        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        with asyncio.Runner(loop_factory=Loop) as runner:
             checked = runner.run(observe())
         if report_dir is not None:
             publish(checked, report_dir)

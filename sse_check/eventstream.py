@@ -16,6 +16,7 @@ How it works, and why:
   that never ends its line cannot fill the memory of the one who measures it.
 """
 
+from itertools import repeat
 from typing import Final, NamedTuple
 
 MAX_LINE_BYTES: Final = 4 * 1024 * 1024
@@ -24,6 +25,7 @@ MAX_EVENT_BYTES: Final = 8 * 1024 * 1024
 MAX_RETRY_MS: Final = 10**15
 
 _BOM: Final = b"\xef\xbb\xbf"
+_DATA: Final = (b"data:", b"data")  # how a line of the field begins; longer names are not in the way, they only count as its size
 
 
 class Event(NamedTuple):
@@ -95,13 +97,12 @@ class EventStreamParser:
 
         events: list[Event] = []
         data = self._finish_block(data, events)
-        if not data:
-            return events
         # From here on `data` starts at a block's first line.
-        *blocks, tail = data.split(b"\n\n")
-        for block in blocks:
-            self._whole_block(block, events)
-        *lines, rest = tail.split(b"\n")
+        end = data.rfind(b"\n\n")
+        if 0 <= end <= self._fast_size:
+            self._whole_blocks(data[:end].decode("utf-8", "replace"), events)
+            data = data[end + 2 :]
+        *lines, rest = data.split(b"\n")
         for line in lines:
             self._line(line, events)
         self._keep(rest)
@@ -146,18 +147,24 @@ class EventStreamParser:
         self._in_block = self._block_spoilt = True
         self._data.clear()
 
-    def _whole_block(self, block: bytes, events: list[Event]) -> None:
-        """Take a block whose every line is complete: the common case, kept short."""
-        if block.startswith(b"data: ") and b"\n" not in block and len(block) <= self._fast_size:
+    def _whole_blocks(self, text: str, events: list[Event]) -> None:
+        """Take blocks whose every line is complete, and that are together within the limits: the common case, kept short."""
+        if text.startswith("data: ") and text.count("\n") == 2 * text.count("\n\ndata: "):
+            # Nothing but blocks of one line, each of them data.
             self.last_event_id = self._id
-            events.append(Event("message", block[6:].decode("utf-8", "replace"), self._id))
+            events += map(Event, repeat("message"), text[6:].split("\n\ndata: "), repeat(self._id))
             return
-        for line in block.split(b"\n"):
-            self._line(line, events)
-        self._line(b"", events)
+        for block in text.split("\n\n"):
+            for line in block.split("\n"):
+                if line:
+                    self._field(line)
+                elif self._in_block:
+                    self._dispatch(events)
+            if self._in_block:
+                self._dispatch(events)
 
     def _line(self, raw: bytes, events: list[Event]) -> None:
-        """Process one complete line, as the specification's "process the field" and "dispatch the event" say."""
+        """Process one complete line: an empty one ends the block, any other is a field, unless it is over a limit."""
         if not raw:
             if self._in_block:
                 self._dispatch(events)
@@ -167,19 +174,27 @@ class EventStreamParser:
             self.oversized += 1
             self._spoil()
             return
-        line = raw.decode("utf-8", "replace")
-        if line[0] == ":":
-            self.comments.append(line[1:])
-            return
-        name, _, value = line.partition(":")
-        if value.startswith(" "):
-            value = value[1:]
-        if name == "data":
+        if raw.startswith(_DATA):
             self._in_block = True
             self._block_size += size
             if self._block_size > self._max_event and not self._block_spoilt:
                 self.oversized += 1
                 self._spoil()
+        self._field(raw.decode("utf-8", "replace"))
+
+    def _field(self, line: str) -> None:
+        """Process one line that is not empty, as the specification's "process the field" says."""
+        if line.startswith("data: "):
+            name, value = "data", line[6:]
+        elif line[0] == ":":
+            self.comments.append(line[1:])
+            return
+        else:
+            name, _, value = line.partition(":")
+            if value.startswith(" "):
+                value = value[1:]
+        if name == "data":
+            self._in_block = True
             if not self._block_spoilt:
                 self._data.append(value)
         elif name == "id":

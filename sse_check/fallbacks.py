@@ -5,6 +5,7 @@ a connection and cuts it after a minute of silence. A batch request must be answ
 """
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 from aiohttp import WSMsgType
+from aiohttp.abc import AbstractResolver, ResolveResult
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
@@ -23,7 +25,7 @@ from sse_check.recording import FallbackRecording
 from sse_check.redaction import Redactor
 from sse_check.scenario import BatchFallback, Scenario, WebSocketFallback
 from sse_check.transport import same_origin
-from sse_check.transport.resolve import KnownFirst, known_address
+from sse_check.transport.resolve import addresses_of, known_address
 from sse_check.transport.tls import Certificates
 from sse_check.units import format_duration
 
@@ -61,6 +63,23 @@ class _Response(aiohttp.ClientResponse):
         changed = CIMultiDict(headers)
         changed["Connection"] = "Upgrade"
         return CIMultiDictProxy(changed)
+
+
+class _KnownFirst(AbstractResolver):
+    """What a stream's host names are resolved by, as aiohttp's connector wants it."""
+
+    def __init__(self, known: Mapping[str, str]) -> None:
+        self._known = known
+
+    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
+        """The addresses of a host name. Raises OSError where there are none."""
+        return [
+            ResolveResult(hostname=host, host=address, port=port, family=kind, proto=proto, flags=socket.AI_NUMERICHOST)
+            for kind, proto, address in await addresses_of(host, port, family, self._known)
+        ]
+
+    async def close(self) -> None:
+        """Nothing is kept open."""
 
 
 @dataclass(slots=True)
@@ -151,7 +170,7 @@ def _session(scenario: Scenario, url: str, addresses: Mapping[str, str]) -> aioh
     """A session for one fallback. What has an address of its own is reached there, and through no proxy."""
     parts = urlsplit(url)
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=Certificates(scenario).for_url(url) or True, resolver=KnownFirst(addresses), force_close=True),
+        connector=aiohttp.TCPConnector(ssl=Certificates(scenario).for_url(url) or True, resolver=_KnownFirst(addresses), force_close=True),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": USER_AGENT},
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT),

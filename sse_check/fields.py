@@ -6,7 +6,7 @@ private stays out of the file.
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -18,7 +18,9 @@ _MAX_DATA: Final = 64 * 1024  # characters; larger data is payload, and decoding
 _MAX_FIELDS: Final = 24
 _MAX_DEPTH: Final = 3
 _MAX_NAME: Final = 64
+_MAX_TEXT: Final = 40  # characters of a text that is a number or a time
 _INT64: Final = 2**63
+_LINES: Final = msgspec.json.Decoder(dict[str, Any])
 
 _ISO_8601: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.,]\d+)?)?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
 _NUMBER: Final = re.compile(r"-?\d{1,19}(\.\d{1,12})?", re.ASCII)
@@ -43,6 +45,72 @@ def numbers_in(data: str) -> dict[str, int | float]:
     if isinstance(value, dict):
         _collect(value, "", 1, found)
     return found
+
+
+def numbers_of(datas: Sequence[str]) -> dict[str, Sequence[int | float | None]]:
+    """The same of several events, as columns: for each name what each event has there, None where it has nothing.
+
+    Events that follow each other are mostly of one shape, and are looked at together: field by field, not one by one.
+
+        >>> numbers_of(['{"seq": 1}', '{"seq": 2}', "text"])
+        {'seq': [1, 2, None]}
+    """
+    found: dict[str, Sequence[int | float | None]] = {}
+    objects = _objects(datas) if len(datas) > 1 else None
+    if objects is not None:
+        try:
+            _collect_columns(objects, "", 1, found)
+        except _DifferentShapes:
+            found.clear()
+        else:
+            return found
+    rows = [numbers_in(data) for data in datas]
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}
+
+
+class _DifferentShapes(Exception):
+    """The events are not of one shape."""
+
+
+def _objects(datas: Sequence[str]) -> list[dict[str, Any]] | None:
+    """The JSON objects that several events' data are; None where any of them is something else."""
+    if not all(data.startswith("{") and len(data) <= _MAX_DATA for data in datas):
+        return None
+    lines = "\n".join(datas)
+    if lines.count("\n") >= len(datas):
+        return None
+    try:
+        values = _LINES.decode_lines(lines)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return values if len(values) == len(datas) else None
+
+
+def _collect_columns(objects: Sequence[dict[str, Any]], prefix: str, depth: int, found: dict[str, Sequence[int | float | None]]) -> None:
+    """What `_collect` does, for objects that all have the same fields. Raises _DifferentShapes where they have not."""
+    names = objects[0].keys()
+    if not all(one.keys() == names for one in objects):
+        raise _DifferentShapes
+    for key in names:
+        if len(found) >= _MAX_FIELDS:
+            return
+        name = f"{prefix}{key}"
+        if len(name) > _MAX_NAME:
+            continue
+        column = [one[key] for one in objects]
+        kinds = set(map(type, column))
+        if dict in kinds:
+            if kinds != {dict}:
+                raise _DifferentShapes
+            if depth < _MAX_DEPTH:
+                _collect_columns(column, f"{name}.", depth + 1, found)
+        elif kinds == {int} and min(column) >= -_INT64 and max(column) < _INT64:
+            found[name] = column
+        elif kinds != {str} or min(map(len, column)) <= _MAX_TEXT:
+            numbers = [_as_number(item) for item in column]
+            if any(number is not None for number in numbers):
+                found[name] = numbers
 
 
 def json_in(data: str, most: int = _MAX_DATA) -> Any:
@@ -94,7 +162,7 @@ def _as_number(item: Any) -> int | float | None:
         return item if -_INT64 <= item < _INT64 else None
     if isinstance(item, float):
         return item if math.isfinite(item) else None
-    if isinstance(item, str) and len(item) <= 40:
+    if isinstance(item, str) and len(item) <= _MAX_TEXT:
         if _NUMBER.fullmatch(item):
             return float(item) if "." in item else _as_number(int(item))
         if _ISO_8601.fullmatch(item):

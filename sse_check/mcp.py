@@ -27,6 +27,7 @@ from sse_check.fields import json_in
 from sse_check.recording import Head, Reason
 from sse_check.scenario import MCP_CALL_ID, Preset
 from sse_check.transport import Clock, End, Fetch, Request, Sink, Trace, same_origin
+from sse_check.transport.arrival import Stamp
 
 # The newest version of each transport that begins with `initialize`; a server answers with one that it speaks itself.
 _VERSIONS: Final[dict[Preset, str]] = {"mcp": "2025-06-18", "mcp-sse": "2024-11-05"}
@@ -62,7 +63,7 @@ class _Answer:
         self._parser = EventStreamParser()
         self.seen: Head | None = None
         self.head_ns = 0
-        self.reads: list[tuple[int, int, bytes]] = []
+        self.reads: list[tuple[Stamp, int, bytes]] = []
         self.size = 0
         self.message: dict[str, Any] | None = None
 
@@ -71,9 +72,9 @@ class _Answer:
         self.seen, self.head_ns = head, at_ns
         return False
 
-    def body(self, at_ns: int, wire_bytes: int, data: bytes) -> bool:
+    def body(self, stamp: Stamp, wire_bytes: int, data: bytes) -> bool:
         """Take one read; an event stream may go on after the answer, and is not waited for."""
-        self.reads.append((at_ns, wire_bytes, data))
+        self.reads.append((stamp, wire_bytes, data))
         self.size += len(data)
         if _type_of(self.seen) == "text/event-stream":
             for event in self._parser.feed(data):

@@ -17,7 +17,8 @@ from sse_check.arms import arms, sizes_between
 from sse_check.baseline import Run as Baseline
 from sse_check.diagnosis import FollowUp, follow_ups, open_sizes
 from sse_check.interruption import Interruption
-from sse_check.probe import LiveStream, Stop
+from sse_check.live import LiveStream
+from sse_check.probe import Stop
 from sse_check.recording import Recording, from_lines, merge, to_lines
 from sse_check.redaction import Redactor, implied_secrets, named_texts
 from sse_check.report import Report, Result, build_report, junit_xml, openmetrics, report_html, report_json, summary_markdown

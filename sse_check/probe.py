@@ -1,57 +1,25 @@
-"""One stream from request to end: transport and parser into a StreamRecording. It observes and draws no conclusion."""
+"""One stream from request to end: the request sent, redirects followed, and what ended it. It observes and draws no conclusion."""
 
 import asyncio
 import time
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import Final, Literal
+from typing import Final
 from urllib.parse import urljoin, urlsplit
 
-import msgspec
-
 from sse_check import __version__
-from sse_check.eventstream import EventStreamParser
-from sse_check.fields import json_in, numbers_in, values_at
-from sse_check.mcp import Listener, conversation
-from sse_check.recording import Arm, Events, Factor, Head, Phase, Reads, Reason, Redirect, StreamRecording, Times
+from sse_check.live import LiveStream, StreamPlan
+from sse_check.mcp import conversation
+from sse_check.recording import Reason, Redirect, StreamRecording
 from sse_check.redaction import Redactor
-from sse_check.scenario import Preset, Until, token_characters
 from sse_check.transport import Clock, End, Fetch, Request, Trace, same_origin
 from sse_check.transport.http1 import fetch as fetch_http1
 
 USER_AGENT: Final = f"sse-check/{__version__}"
 
-_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})  # Fetch Standard: "redirect status"
 _MAX_REDIRECTS: Final = 20  # Fetch Standard, "HTTP-redirect fetch"
-# Bounds on what one stream may bring; beyond them it is ended and the recording says so.
-_MAX_EVENTS: Final = 2_000_000
-_MAX_READS: Final = 4_000_000
-_MAX_BODY_BYTES: Final = 1024 * 1024 * 1024
-_MAX_ERROR_BODY: Final = 16 * 1024  # of a response that is no stream: enough to say what it was
-_BODY_START: Final = 300  # characters of such a body that are kept
-_MAX_TEXT: Final = 256  # characters of an event's type or id that are kept
-_MAX_LAST_ID: Final = 8192  # of the last id, which a reconnect sends whole: servers take headers of about that size
-_MAX_JSON: Final = 4 * 1024 * 1024  # characters of an event that may be the last: a tool's answer may be long, and nothing follows it
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamPlan:
-    """One stream to open. `timeout` is in seconds; `hosts` are patterns of hosts that redirects may lead to, None: all.
-
-    `http2`: over HTTP/2, together with the others of its group on one connection.
-    """
-
-    probe: str
-    stream: int
-    phase: Phase
-    request: Request
-    until: Until
-    timeout: float
-    hosts: tuple[str, ...] | None = None
-    factor: Factor | None = None
-    arm: Arm | None = None
-    preset: Preset | None = None
-    http2: bool = False
 
 
 class Stop:
@@ -59,6 +27,7 @@ class Stop:
 
     def __init__(self) -> None:
         self._tripped = asyncio.Event()
+        self._timers: set[asyncio.Timeout] = set()
         self.why: str | None = None
 
     def trip(self, why: str) -> None:
@@ -66,216 +35,23 @@ class Stop:
         if self.why is None:
             self.why = why
             self._tripped.set()
+            for timer in self._timers:
+                timer.reschedule(0)
 
     async def wait(self) -> None:
         """Return once tripped."""
         await self._tripped.wait()
 
-
-@dataclass(slots=True)
-class LiveStream:
-    """A stream as it is being recorded: columns that grow, for the transport to fill and a live view to read."""
-
-    plan: StreamPlan
-    follow_redirects: bool = True
-    head_seen: Head | None = None
-    reads_ns: list[int] = field(default_factory=list)
-    wire_bytes: list[int] = field(default_factory=list)
-    body_bytes: list[int] = field(default_factory=list)
-    mid_event: list[bool] = field(default_factory=list)
-    events_ns: list[int] = field(default_factory=list)
-    event_reads: list[int] = field(default_factory=list)
-    event_types: list[str] = field(default_factory=list)
-    event_ids: list[str] = field(default_factory=list)
-    event_sizes: list[int] = field(default_factory=list)
-    numbers: dict[str, list[int | float | None]] = field(default_factory=dict)
-    tokens: list[int] = field(default_factory=list)
-    comments_ns: list[int] = field(default_factory=list)
-    body_start: bytearray = field(default_factory=bytearray)
-    parser: EventStreamParser = field(default_factory=EventStreamParser)
-    total_bytes: int = 0
-    planned_end: Literal["event", "events", "data", "json", "duration"] | None = None
-    over_limit: str | None = None
-    finished: bool = False
-    listener: Listener | None = None
-    negotiated: str | None = None
-
-    # --- the transport's sink -------------------------------------------------------------------------------------
-
-    def head(self, at_ns: int, head: Head) -> bool:
-        """Take the response's head; a redirect that will be followed needs no body."""
-        self.head_seen = head
-        return self.redirect_to() is not None
-
-    def redirect_to(self) -> str | None:
-        """Where the response sends us, if it is a redirect to be followed."""
-        if self.head_seen is None or self.head_seen.status not in _REDIRECTS or not self.follow_redirects:
-            return None
-        return self.head_seen.header("location")
-
-    def body(self, at_ns: int, wire_bytes: int, data: bytes) -> bool:
-        """Take one read: stamp it, parse it, see whether the stream's end has been reached."""
-        if wire_bytes or not self.reads_ns:
-            self.reads_ns.append(at_ns)
-            self.wire_bytes.append(wire_bytes or len(data))
-            self.body_bytes.append(len(data))
-            self.mid_event.append(False)
-        else:
-            self.body_bytes[-1] += len(data)
-        self.total_bytes += len(data)
-        if len(self.body_start) < _BODY_START * 4:
-            self.body_start += data[: _BODY_START * 4]
-        if not self._is_stream():
-            return self.total_bytes > _MAX_ERROR_BODY and self._over(
-                f"the body of status {self.status} has more than {_MAX_ERROR_BODY:,} bytes"
-            )
-        parser = self.parser
-        done = False
-        for event in parser.feed(data):
-            if self._event(at_ns, event.type, event.data, event.last_event_id):
-                parser.last_event_id = event.last_event_id  # what the same read brought after it was not taken
-                done = True
-                break
-        self.mid_event[-1] = parser.mid_event
-        if parser.comments:
-            self.comments_ns.extend([at_ns] * len(parser.comments))
-            parser.comments.clear()
-        return done or self._limits()
-
-    @property
-    def status(self) -> int | None:
-        """The response's status, once there is one."""
-        return self.head_seen.status if self.head_seen else None
-
-    def _is_stream(self) -> bool:
-        """Whether the body is worth parsing: any body of a 200, whatever its type says; what it was is judged later."""
-        return self.status == 200 and self.plan.phase != "connect"
-
-    def _event(self, at_ns: int, kind: str, data: str, event_id: str) -> bool:
-        count = len(self.events_ns)
-        self.events_ns.append(at_ns)
-        self.event_reads.append(len(self.reads_ns) - 1)
-        self.event_types.append(kind[:_MAX_TEXT])
-        self.event_ids.append(event_id[:_MAX_TEXT])
-        self.event_sizes.append(len(data))
-        numbers = numbers_in(data)
-        for name in numbers:
-            if name not in self.numbers:
-                self.numbers[name] = [None] * count
-        for name, column in self.numbers.items():
-            column.append(numbers.get(name))
-        until, preset = self.plan.until, self.plan.preset
-        value = json_in(data, _MAX_JSON) if preset is not None or until.json is not None else None
-        if self.listener is not None:
-            self.listener(kind, data, value)
-        if preset is not None:
-            self.tokens.append(token_characters(preset, kind, value))
-        own = self.listener is not None and values_at(value, ("method",))  # the other side of a conversation counts by itself
-        if until.json is not None and not own and values_at(value, until.json) == until.json:
-            self.planned_end = "json"
-        elif until.event is not None and kind == until.event:
-            self.planned_end = "event"
-        elif until.data is not None and data == until.data:
-            self.planned_end = "data"
-        elif until.events is not None and count + 1 >= until.events:
-            self.planned_end = "events"
-        return self.planned_end is not None
-
-    def _limits(self) -> bool:
-        if len(self.events_ns) >= _MAX_EVENTS:
-            return self._over(f"more than {_MAX_EVENTS:,} events")
-        if len(self.reads_ns) >= _MAX_READS:
-            return self._over(f"more than {_MAX_READS:,} reads")
-        if self.total_bytes >= _MAX_BODY_BYTES:
-            return self._over(f"more than {_MAX_BODY_BYTES:,} bytes")
-        return False
-
-    def _over(self, what: str) -> bool:
-        self.over_limit = what
-        return True
-
-    # --- the recording --------------------------------------------------------------------------------------------
-
-    def freeze(
-        self,
-        *,
-        redactor: Redactor,
-        first: Trace,
-        last: Trace,
-        end: End,
-        redirects: list[Redirect],
-        url: str,
-        run_started_ns: int,
-        sent_at: float,
-    ) -> StreamRecording:
-        """What was observed, relative to the first request's sending and without secrets."""
-        zero = first.sent_ns if first.sent_ns is not None else first.started_ns
-
-        def since(at: int | None) -> int | None:
-            return None if at is None else at - zero
-
-        head = self.head_seen
-        is_event_stream = head is not None and head.media_type == "text/event-stream"
-        shown = (
-            ""
-            if self._is_stream() and is_event_stream and (self.events_ns or not self.total_bytes)
-            else self.body_start.decode("utf-8", "replace")
-        )
-        numbers = {redactor.text(name): column for name, column in self.numbers.items()}
-        return StreamRecording(
-            probe=redactor.text(self.plan.probe),
-            stream=self.plan.stream,
-            phase=self.plan.phase,
-            factor=self.plan.factor,
-            arm=self.plan.arm,
-            max_streams=last.max_streams,
-            negotiated=self.negotiated,
-            method=self.plan.request.method,
-            url=redactor.url(url),
-            sent_at=sent_at,
-            run_ns=zero - run_started_ns,
-            peer=last.peer,
-            times=Times(
-                started_ns=first.started_ns - zero,
-                resolved_ns=since(last.resolved_ns),
-                connected_ns=since(last.connected_ns),
-                tls_ns=since(last.tls_ns),
-                head_ns=since(last.head_ns),
-                ended_ns=end.at_ns - zero,
-            ),
-            redirects=tuple(Redirect(status=r.status, location=redactor.url(r.location)[:2000], at_ns=r.at_ns - zero) for r in redirects),
-            head=head and msgspec.structs.replace(head, reason=redactor.text(head.reason)[:200], headers=_kept_headers(head, redactor)),
-            reads=Reads(
-                at_ns=[at - zero for at in self.reads_ns], wire_bytes=self.wire_bytes, body_bytes=self.body_bytes, mid_event=self.mid_event
-            ),
-            events=Events(
-                at_ns=[at - zero for at in self.events_ns],
-                read=self.event_reads,
-                type=[redactor.text(kind) for kind in self.event_types],
-                id=[redactor.text(event_id) for event_id in self.event_ids],
-                size=self.event_sizes,
-                numbers=dict(numbers),
-                tokens=self.tokens,
-            ),
-            comments_ns=[at - zero for at in self.comments_ns],
-            retry_ms=self.parser.retry,
-            last_event_id=redactor.text(self.parser.last_event_id[:_MAX_LAST_ID]),
-            unknown_lines=self.parser.unknown_lines,
-            oversized=self.parser.oversized,
-            body_start=redactor.text(shown)[:_BODY_START],
-            ended=end.ended,
-            planned_end=self.planned_end,
-            reason=end.reason,
-            error=end.error and redactor.text(end.error),
-        )
-
-
-def _kept_headers(head: Head, redactor: Redactor) -> tuple[tuple[str, str], ...]:
-    """The response's headers as they may be kept; `Location` is a URL and is cleaned as one."""
-    return tuple(
-        (redactor.text(name), redactor.url(value) if name.lower() == "location" else redactor.header(name, value))
-        for name, value in head.headers
-    )
+    @contextmanager
+    def ending(self, timer: asyncio.Timeout) -> Iterator[None]:
+        """Within this, a trip makes the timer's time be over: a stream needs no task of its own to wait for it."""
+        if self.why is not None:
+            timer.reschedule(0)
+        self._timers.add(timer)
+        try:
+            yield
+        finally:
+            self._timers.discard(timer)
 
 
 async def observe(
@@ -290,21 +66,19 @@ async def observe(
 ) -> StreamRecording:
     """Open one stream and record it until it ends, its plan says enough, or the run is stopped. Never raises for a server."""
     live = live or LiveStream(plan)
-    traces: list[Trace] = []
     redirects: list[Redirect] = []
     url = plan.request.url
     sent_at, began = time.time(), clock()
     talk = conversation(plan.preset, fetch, live, plan.request.body, lambda url: host_allowed(url, plan.hosts))
-    work = asyncio.ensure_future(_follow(plan, live, traces, redirects, clock, talk.fetch if talk else fetch))
-    stopping = asyncio.ensure_future(stop.wait())
     duration = plan.until.duration
     limit = plan.timeout if duration is None else min(duration, plan.timeout)
     try:
-        await asyncio.wait({work, stopping}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        async with asyncio.timeout(limit) as timer:
+            with stop.ending(timer):
+                end = await _follow(plan, live, redirects, clock, talk.fetch if talk else fetch)
+    except TimeoutError:
         now = clock()
-        if work.done():
-            end = work.result()
-        elif stop.why is not None:
+        if stop.why is not None:
             reason: Reason = "budget" if stop.why == "budget" else "interrupted"
             end = End(ended="timeout", at_ns=now, reason=reason, error=f"stopped: {stop.why}")
         elif duration is not None and duration <= plan.timeout:
@@ -313,22 +87,19 @@ async def observe(
         else:
             end = End(ended="timeout", at_ns=now, error=f"not over after {plan.timeout:g} s" + (talk.lacking if talk else ""))
     finally:
-        stopping.cancel()
-        work.cancel()
-        await asyncio.gather(work, stopping, return_exceptions=True)
         live.finished = True
         if talk is not None:
             await talk.close(clock)
     if live.over_limit is not None:
         end = End(ended="error", at_ns=end.at_ns, reason="limit", error=live.over_limit)
-    first = traces[-1 if talk else 0]  # what comes before the stream of a conversation is none of its time
+    first = live.traces[-1 if talk else 0]  # what comes before the stream of a conversation is none of its time
     if first.sent_ns is not None:
         sent_at += (first.sent_ns - began) / 1e9
     url = redirects[-1].location if redirects and live.redirect_to() is None else url
     return live.freeze(
         redactor=redactor,
         first=first,
-        last=traces[-1],
+        last=live.traces[-1],
         end=end,
         redirects=redirects,
         url=url,
@@ -337,12 +108,12 @@ async def observe(
     )
 
 
-async def _follow(plan: StreamPlan, live: LiveStream, traces: list[Trace], redirects: list[Redirect], clock: Clock, fetch: Fetch) -> End:
+async def _follow(plan: StreamPlan, live: LiveStream, redirects: list[Redirect], clock: Clock, fetch: Fetch) -> End:
     """Send the request and follow redirects as EventSource does, each recorded."""
     request = plan.request
     while True:
         trace = Trace(started_ns=clock())
-        traces.append(trace)
+        live.traces.append(trace)
         live.follow_redirects = len(redirects) < _MAX_REDIRECTS
         end = await fetch(request, live, trace, clock)
         location = live.redirect_to()

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TextIO
 
 from sse_check.escape import log_lines, visible
+from sse_check.live import LiveStream
 from sse_check.pipeline import Audience
-from sse_check.probe import LiveStream
 from sse_check.report.names import which
 from sse_check.report.strip import strip
 from sse_check.units import format_duration

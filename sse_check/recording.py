@@ -3,6 +3,9 @@
 A recording holds no opinion. It is the seam between the two halves of sse-check: everything that judges is a function
 of a recording and the scenario inside it, so `judge` needs no network.
 
+Whatever columns a struct is made with, it keeps compact ones (columns.py): a run may hold millions of events. In a file they are
+plain lists.
+
 Times: every `*_ns` is in nanoseconds of one monotonic clock, from the moment the stream's first request was handed to
 the socket (so what happened before is negative), unless its name says otherwise.
 
@@ -10,19 +13,17 @@ Format history:
     1   first version
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
+from msgspec.structs import force_setattr
 
-from sse_check.redaction import Redactor
+from sse_check.columns import Number, columns_in, flags, ints, number_columns, stored, texts
 from sse_check.scenario import Scenario
 
 FORMAT_VERSION: Final = 1
-
-# Fields of a scenario with a closed set of values, which a secret can only equal by chance.
-_NO_TEXT: Final = frozenset({"version", "method", "deadline_from", "unit", "preset", "protocol", "ip"})
 
 # *limits* are streams that look for the limits of the way, *resume* those that are cut on purpose and asked for again.
 Phase = Literal["connect", "stream", "concurrency", "follow-up", "limits", "resume"]
@@ -36,6 +37,17 @@ Reason = Literal[
     "dns", "tcp", "tls", "proxy", "no-response", "protocol", "decode", "limit", "interrupted", "budget", "policy", "redirects",
     "answer", "conversation",
 ]  # fmt: skip
+
+
+# Who stamped the reads: the kernel, when the newest of a read's bytes arrived (SO_TIMESTAMPNS); this process (`user`), when
+# it took them; some by one, some by the other.
+StampedBy = Literal["kernel", "user", "mixed"]
+
+
+def _compact(columns: Struct, **kinds: Callable[[Any], Any]) -> None:
+    """Make compact columns of whatever a struct was made with."""
+    for name, kind in kinds.items():
+        force_setattr(columns, name, kind(getattr(columns, name)))
 
 
 class Arm(Struct, frozen=True, kw_only=True):
@@ -91,13 +103,18 @@ class Times(Struct, frozen=True, kw_only=True):
 class Reads(Struct, frozen=True, kw_only=True):
     """Every read of the body, as columns: when its bytes arrived, how many there were on the wire and decoded.
 
-    `mid_event` says of each whether it ended inside of an event.
+    `mid_event` says of each whether it ended inside of an event. `error_ns`: so long before its stamp its first byte
+    arrived, at most; empty: not known, as in recordings of older versions.
     """
 
     at_ns: Sequence[int] = ()
     wire_bytes: Sequence[int] = ()
     body_bytes: Sequence[int] = ()
-    mid_event: Sequence[bool] = ()
+    mid_event: Sequence[int] = ()
+    error_ns: Sequence[int] = ()
+
+    def __post_init__(self) -> None:
+        _compact(self, at_ns=ints, wire_bytes=ints, body_bytes=ints, mid_event=flags, error_ns=ints)
 
 
 class Events(Struct, frozen=True, kw_only=True):
@@ -112,8 +129,11 @@ class Events(Struct, frozen=True, kw_only=True):
     type: Sequence[str] = ()
     id: Sequence[str] = ()
     size: Sequence[int] = ()
-    numbers: dict[str, Sequence[int | float | None]] = {}
+    numbers: dict[str, Sequence[Number]] = {}
     tokens: Sequence[int] = ()
+
+    def __post_init__(self) -> None:
+        _compact(self, at_ns=ints, read=ints, type=texts, id=texts, size=ints, numbers=number_columns, tokens=ints)
 
     def __len__(self) -> int:
         return len(self.at_ns)
@@ -122,11 +142,10 @@ class Events(Struct, frozen=True, kw_only=True):
 class StreamRecording(Struct, frozen=True, kw_only=True, tag_field="record", tag="stream"):
     """One stream from request to end.
 
-    `clock` says who stamped the reads: `user`, this process when it took the bytes from the socket.
-    `planned_end` is which of the scenario's ends was reached. `sent_at` is the wall-clock time of zero, seconds since
-    the epoch; `run_ns` is zero since the run began. `max_streams` is how many streams the server allows on an HTTP/2
-    connection (SETTINGS_MAX_CONCURRENT_STREAMS), where it says so. `negotiated` is the protocol that was agreed on within
-    HTTP, and its version.
+    `clock` says who stamped the reads. `planned_end` is which of the scenario's ends was reached. `sent_at` is the
+    wall-clock time of zero, seconds since the epoch; `run_ns` is zero since the run began. `max_streams` is how many streams
+    the server allows on an HTTP/2 connection (SETTINGS_MAX_CONCURRENT_STREAMS), where it says so. `negotiated` is the
+    protocol that was agreed on within HTTP, and its version.
     """
 
     probe: str
@@ -140,7 +159,7 @@ class StreamRecording(Struct, frozen=True, kw_only=True, tag_field="record", tag
     url: str
     sent_at: float
     run_ns: int
-    clock: Literal["user"] = "user"
+    clock: StampedBy = "user"
     peer: str | None = None
     times: Times
     redirects: tuple[Redirect, ...] = ()
@@ -157,6 +176,9 @@ class StreamRecording(Struct, frozen=True, kw_only=True, tag_field="record", tag
     planned_end: Literal["event", "events", "data", "json", "duration"] | None = None
     reason: Reason | None = None
     error: str | None = None
+
+    def __post_init__(self) -> None:
+        _compact(self, comments_ns=ints)
 
 
 class FallbackRecording(Struct, frozen=True, kw_only=True, tag_field="record", tag="fallback"):
@@ -191,6 +213,19 @@ class ServiceRecording(Struct, frozen=True, kw_only=True, tag_field="record", ta
     log: str = ""
 
 
+class Calibration(Struct, frozen=True, kw_only=True):
+    """What the machine could resolve before the run: how much later than their sending events of the embedded server were stamped.
+
+    In seconds, over so many events.
+    """
+
+    samples: int
+    error_p50: float
+    error_p99: float
+    error_max: float
+    clock: StampedBy
+
+
 class Environment(Struct, frozen=True, kw_only=True):
     """The machine that measured, and how late it was: the event loop's lag in seconds, sampled all through the run.
 
@@ -208,6 +243,8 @@ class Environment(Struct, frozen=True, kw_only=True):
     proxies: tuple[str, ...] = ()
     inside: Literal["container", "action"] | None = None
     gateway: str | None = None
+    clock: StampedBy = "user"
+    calibration: Calibration | None = None
 
 
 class Recording(Struct, frozen=True, kw_only=True):
@@ -235,17 +272,30 @@ class _End(Struct, frozen=True, kw_only=True, tag_field="record", tag="end"):
     interrupted: str | None = None
 
 
+class _StreamLine(StreamRecording, frozen=True, kw_only=True, tag="stream"):
+    """A stream whose columns are still text. As lists they take ten times the room, so they are read one after the other."""
+
+    reads: Raw = Raw(b"{}")  # type: ignore[assignment]  # not yet what it will be
+    events: Raw = Raw(b"{}")  # type: ignore[assignment]
+
+    def read(self) -> StreamRecording:
+        """The stream. Raises msgspec.ValidationError where a column is no column."""
+        plain = {name: getattr(self, name) for name in StreamRecording.__struct_fields__}
+        reads, events = columns_in(self.reads, Reads, "reads"), columns_in(self.events, Events, "events")
+        return StreamRecording(**{**plain, "reads": reads, "events": events})
+
+
 class RecordingError(Exception):
     """A file is no recording that can be judged; the message says where and why."""
 
 
 def to_lines(recording: Recording) -> Iterator[bytes]:
     """The recording as NDJSON: a header, one line a stream, a fallback and a service, and an end that proves it whole."""
-    encode = msgspec.json.Encoder().encode
-    yield encode(_Header(started_at=recording.started_at, scenario=recording.scenario)) + b"\n"
+    lines = msgspec.json.Encoder(enc_hook=stored).encode_lines  # a line at a time: one of a long stream is large
+    yield lines((_Header(started_at=recording.started_at, scenario=recording.scenario),))
     for record in (*recording.streams, *recording.fallbacks, *recording.services):
-        yield encode(record) + b"\n"
-    yield encode(_End(environment=recording.environment, streams=len(recording.streams), interrupted=recording.interrupted)) + b"\n"
+        yield lines((record,))
+    yield lines((_End(environment=recording.environment, streams=len(recording.streams), interrupted=recording.interrupted),))
 
 
 def from_lines(lines: Iterable[bytes], *, file: str) -> Recording:
@@ -253,7 +303,7 @@ def from_lines(lines: Iterable[bytes], *, file: str) -> Recording:
 
     Raises RecordingError with file and line where it is something else.
     """
-    decoder = msgspec.json.Decoder(_Header | StreamRecording | FallbackRecording | ServiceRecording | _End)
+    decoder = msgspec.json.Decoder(_Header | _StreamLine | FallbackRecording | ServiceRecording | _End)
     header, end = None, None
     streams: list[StreamRecording] = []
     fallbacks: list[FallbackRecording] = []
@@ -268,6 +318,8 @@ def from_lines(lines: Iterable[bytes], *, file: str) -> Recording:
             if header is None:
                 _check_version(line, file)
             record = decoder.decode(line)
+            if isinstance(record, _StreamLine):
+                streams.append(record.read())
         except (msgspec.DecodeError, RecursionError) as error:
             # The last line may be half written; any other is a fault of the file.
             broken = RecordingError(f"{file}:{number}: not a line of a recording: {error}.")
@@ -276,13 +328,11 @@ def from_lines(lines: Iterable[bytes], *, file: str) -> Recording:
             continue
         if isinstance(record, _Header):
             header = record
-        elif isinstance(record, StreamRecording):
-            streams.append(record)
         elif isinstance(record, FallbackRecording):
             fallbacks.append(record)
         elif isinstance(record, ServiceRecording):
             services.append(record)
-        else:
+        elif isinstance(record, _End):
             end = record
     if header is None:
         raise RecordingError(f"{file}:1: not a recording of sse-check. Give a recording.ndjson from a report directory.")
@@ -349,33 +399,3 @@ def _told_apart(recordings: Sequence[Recording]) -> tuple[StreamRecording, ...]:
         for probe, numbers in mine.items():
             taken[probe] = taken.get(probe, set()) | {n + shift.get(probe, 0) for n in numbers}
     return tuple(together)
-
-
-def redact_scenario(scenario: Scenario, redactor: Redactor) -> Scenario:
-    """The scenario as it may be kept: secrets out of headers, URLs, bodies and names."""
-
-    def part(value: Any, field: str) -> Any:
-        if isinstance(value, Struct):
-            return msgspec.structs.replace(value, **{f: part(getattr(value, f), f) for f in value.__struct_fields__ if f not in _NO_TEXT})
-        if isinstance(value, tuple):
-            return tuple(part(item, field) for item in value)
-        if field == "headers":
-            return {name: redactor.header(name, text) for name, text in value.items()}
-        if field == "env":
-            # DATABASE_URL and the like hold a password in a place that no name tells.
-            return {name: redactor.header(name, redactor.url(text) if "://" in text else text) for name, text in value.items()}
-        if field == "services":
-            return {name: part(service, name) for name, service in value.items()}
-        if field in ("url", "path", "health", "direct", "http", "first_byte", "silent", "heartbeat", "steady") and isinstance(value, str):
-            return value and redactor.url(value)
-        return texts(value)
-
-    def texts(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {redactor.text(name): texts(item) for name, item in value.items()}
-        if isinstance(value, list):
-            return [texts(item) for item in value]
-        return redactor.text(value) if isinstance(value, str) else value
-
-    redacted: Scenario = part(scenario, "")
-    return redacted

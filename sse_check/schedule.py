@@ -18,13 +18,15 @@ from typing import Final
 from urllib.request import getproxies
 
 from sse_check import __version__
+from sse_check.live import LiveStream, StreamPlan
 from sse_check.place import gateway, inside
 from sse_check.planning import Planner
-from sse_check.probe import LiveStream, Stop, StreamPlan, observe
+from sse_check.probe import Stop, observe
 from sse_check.reconnect import resumed
-from sse_check.recording import Environment, Recording, StreamRecording, redact_scenario
+from sse_check.recording import Environment, Recording, StreamRecording
 from sse_check.redaction import Redactor
 from sse_check.scenario import Instance, Scenario
+from sse_check.scenario.redacted import redact_scenario
 from sse_check.transport import Clock, Fetch
 from sse_check.transport.http1 import fetch as fetch_http1
 from sse_check.transport.http2 import Http2

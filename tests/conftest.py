@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from sse_check.transport.arrival import Loop
 from tests.support.process import serving
 
 # In CI the same examples at every run, so that a build is red for its own change only; elsewhere new ones each time.
@@ -19,3 +20,8 @@ def server() -> Iterator[str]:
     """The embedded server as a process of its own; gives its base URL."""
     with serving() as base:
         yield base
+
+
+def pytest_asyncio_loop_factories() -> dict[str, type[Loop]]:
+    """Tests run in the loop that a run has; in any other, arrivals are stamped by this process."""
+    return {"stamping": Loop}

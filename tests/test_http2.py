@@ -19,6 +19,7 @@ from sse_check.redaction import Redactor
 from sse_check.scenario import Variables, load
 from sse_check.schedule import Run, run
 from sse_check.transport import End, Request, Trace
+from sse_check.transport.arrival import Stamp
 from sse_check.transport.http2 import Http2
 from sse_check.transport.tls import offering_http2
 from tests.support.http2 import SSE, Handler, Peer, http2_server, server_tls
@@ -581,7 +582,7 @@ class Kept:
         self.heads.append(head)
         return False
 
-    def body(self, at_ns: int, wire_bytes: int, data: bytes) -> bool:
+    def body(self, stamp: Stamp, wire_bytes: int, data: bytes) -> bool:
         """Take a read."""
         self.data += data
         return False

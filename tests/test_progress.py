@@ -5,11 +5,12 @@ import os
 import pty
 import re
 import sys
+from array import array
 
 import pytest
 
+from sse_check.live import LiveStream
 from sse_check.planning import Planner
-from sse_check.probe import LiveStream
 from sse_check.progress import Progress, show_result
 from sse_check.recording import Head
 from tests.support.process import ROOT, sse_check
@@ -91,7 +92,7 @@ def test_a_line_counts_in_words_that_fit(count: int):
     progress = Progress(out, live=False)
     stream = live("chat")
     stream.head_seen = Head(status=200, reason="OK", protocol="http/1.1", headers=())
-    stream.events_ns, stream.reads_ns = list(range(count)), [0]
+    stream.events_ns, stream.reads_ns = array("q", range(count)), array("q", [0])
     stream.finished = True
     progress.watch("chat", stream)
     progress.finish()

@@ -16,12 +16,12 @@ from sse_check.recording import (
     Redirect,
     from_lines,
     merge,
-    redact_scenario,
     to_lines,
 )
 from sse_check.redaction import Redactor
 from sse_check.report import build_result, report_json
 from sse_check.scenario import BatchFallback, Fallback, Target
+from sse_check.scenario.redacted import redact_scenario
 from sse_check.schedule import Run, run
 from sse_check.verdict import judge
 from tests.support.drawn import recordings

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from sse_check.live import StreamPlan
 from sse_check.pipeline import check
-from sse_check.probe import Stop, StreamPlan
+from sse_check.probe import Stop
 from sse_check.reconnect import resumed
 from sse_check.recording import StreamRecording
 from sse_check.report.terminal import terminal_text

@@ -10,9 +10,9 @@ import pytest
 
 from sse_check import reaper
 from sse_check.arguments import load_file
-from sse_check.recording import redact_scenario
 from sse_check.redaction import Redactor
 from sse_check.scenario import Compare, Probe, Scenario, ScenarioError, Service, Target, Variables, compared, derive, start_order
+from sse_check.scenario.redacted import redact_scenario
 from sse_check.services import engine
 
 if TYPE_CHECKING:

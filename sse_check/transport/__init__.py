@@ -12,6 +12,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from sse_check.recording import Ended, Head, Reason
+from sse_check.transport.arrival import Stamp
 
 Clock = Callable[[], int]  # nanoseconds of one monotonic clock
 
@@ -70,7 +71,7 @@ class Sink(Protocol):
         """The response's head is complete."""
         ...
 
-    def body(self, at_ns: int, wire_bytes: int, data: bytes) -> bool:
+    def body(self, stamp: Stamp, wire_bytes: int, data: bytes) -> bool:
         """One read: its bytes on the wire, and what they decode to. Zero wire bytes: more of the read before."""
         ...
 

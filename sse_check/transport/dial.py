@@ -1,23 +1,26 @@
-"""A TCP connection to an origin, for what does not go by aiohttp: as aiohttp makes one, through the environment's proxy too."""
+"""A connection to an origin: its address, a proxy of the environment on the way, TCP and TLS, each phase in the trace."""
 
 import asyncio
 import socket
+import ssl
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from aiohappyeyeballs import start_connection
 
 from sse_check.recording import Reason
 from sse_check.transport import Clock, End, Request, Trace
-from sse_check.transport.http1 import one_line, peer_of
-from sse_check.transport.resolve import KnownFirst, known_address
+from sse_check.transport.resolve import addresses_of, is_address, known_address, other_version
+from sse_check.transport.wire import Wire
 
 _HAPPY_EYEBALLS_S: Final = 0.25  # RFC 8305, section 5: the recommended Connection Attempt Delay
 _MAX_PROXY_ANSWER: Final = 64 * 1024
+# What a request-target may hold as it is: visible ASCII. The rest is percent-encoded, as browsers do.
+_AS_IT_IS: Final = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 
 
 class DialError(Exception):
@@ -30,17 +33,18 @@ class DialError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where an https URL leads: what connections are shared by, and what they are made to."""
+    """Where an http or https URL leads: what connections are shared by, and what they are made to."""
 
+    scheme: str
     host: str
     port: int
     credentials: str | None
 
     @property
     def authority(self) -> str:
-        """As `:authority` has it (RFC 9113, section 8.3.1): without the port that is https's own."""
+        """As Host and `:authority` have it (RFC 9112, section 3.2): without the port that is the scheme's own."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == 443 else f"{host}:{self.port}"
+        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property
     def tls_name(self) -> str:
@@ -48,23 +52,41 @@ class Target:
         return self.host.rstrip(".")
 
 
+_PORTS: Final = {"http": 80, "https": 443}
+
+
 def target_of(url: str) -> Target:
-    """Where a URL leads. Raises ValueError where its host or its port is none."""
+    """Where a URL leads. Raises ValueError where its scheme, its host or its port is none."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if not host:
         raise ValueError("the URL names no host")
     if not host.isascii():
         host = host.encode("idna").decode()
-    return Target(host=host, port=parts.port or 443, credentials=_basic(parts))
+    scheme = parts.scheme.lower()
+    if scheme not in _PORTS:
+        raise ValueError("the URL is no http or https URL")
+    return Target(scheme=scheme, host=host, port=parts.port or _PORTS[scheme], credentials=basic_credentials(parts))
 
 
-async def dial(target: Target, request: Request, trace: Trace, clock: Clock) -> socket.socket:
-    """A socket that is connected to the target, its phases in the trace. Raises DialError."""
+def path_of(url: str) -> str:
+    """The URL's path and query as a request names them (RFC 9112, section 3.2.1); its fragment is not sent."""
+    parts = urlsplit(url)
+    return quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=_AS_IT_IS)
+
+
+async def dial(
+    target: Target, request: Request, trace: Trace, clock: Clock, *, tls: ssl.SSLContext | None
+) -> tuple[Wire, SplitResult | None]:
+    """A wire to the target, over TLS where a context is given; and the proxy that takes the request in its place, if one does.
+
+    Raises DialError. Cancelling it closes the connection.
+    """
+    if (other := other_version(target.host, request.family)) is not None:
+        raise _failed("tcp", other, clock)
     proxy = _proxy_for(target, request.addresses, clock)
     host, port = (proxy.hostname or "", proxy.port or 80) if proxy else (target.host, target.port)
-    found = await _resolved(host, port, request, clock, through_proxy=proxy is not None)
-    trace.resolved_ns = clock()
+    found = await _resolved(host, port, request, trace, clock, through_proxy=proxy is not None)
     try:
         async with asyncio.timeout(request.connect_timeout):
             sock = await start_connection(found, happy_eyeballs_delay=_HAPPY_EYEBALLS_S, interleave=1)
@@ -74,34 +96,51 @@ async def dial(target: Target, request: Request, trace: Trace, clock: Clock) -> 
         raise _failed("proxy" if proxy else "tcp", one_line(error), clock) from None
     trace.connected_ns = clock()
     trace.peer = peer_of(sock)
+    if tls is None:
+        return Wire(sock), proxy
     if proxy:
         try:
             await _tunnel(sock, proxy, target, request.connect_timeout, clock)
         except BaseException:
             sock.close()
             raise
-    return sock
+    wire = Wire(sock)
+    try:
+        await _secured(wire, tls, target, request.connect_timeout, clock)
+    except BaseException:
+        wire.close()
+        raise
+    trace.tls_ns = clock()
+    return wire, None
+
+
+async def _secured(wire: Wire, tls: ssl.SSLContext, target: Target, timeout: float, clock: Clock) -> None:
+    try:
+        async with asyncio.timeout(timeout):
+            await wire.secure(tls, target.tls_name)
+    except TimeoutError:
+        raise _failed("tls", f"no TLS handshake within {timeout:g} s", clock) from None
+    except ssl.SSLCertVerificationError as error:
+        raise _failed("tls", f"the certificate is not accepted: {error.verify_message}", clock) from None
+    except (OSError, ValueError) as error:
+        raise _failed("tls", one_line(error), clock) from None
 
 
 async def _resolved(
-    host: str, port: int, request: Request, clock: Clock, *, through_proxy: bool
+    host: str, port: int, request: Request, trace: Trace, clock: Clock, *, through_proxy: bool
 ) -> list[tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]]:
     try:
         async with asyncio.timeout(request.connect_timeout):
-            found = await KnownFirst(request.addresses).resolve(host, port, request.family)
+            found = await addresses_of(host, port, request.family, request.addresses)
     except TimeoutError:
         raise _failed("proxy" if through_proxy else "dns", f"no address within {request.connect_timeout:g} s", clock) from None
     except (OSError, UnicodeError) as error:
         raise _failed("proxy" if through_proxy else "dns", one_line(error), clock) from None
+    if not is_address(host):
+        trace.resolved_ns = clock()
     return [
-        (
-            r["family"],
-            socket.SOCK_STREAM,
-            r["proto"],
-            "",
-            (r["host"], r["port"], 0, 0) if r["family"] == socket.AF_INET6 else (r["host"], r["port"]),
-        )
-        for r in found
+        (kind, socket.SOCK_STREAM, proto, "", (address, port, 0, 0) if kind == socket.AF_INET6 else (address, port))
+        for kind, proto, address in found
     ]
 
 
@@ -109,7 +148,7 @@ def _proxy_for(target: Target, addresses: Mapping[str, str], clock: Clock) -> Sp
     """The environment's proxy, by the rules of aiohttp's `trust_env`: HTTPS_PROXY unless NO_PROXY; one that speaks TLS is ignored."""
     if known_address(addresses, target.host, target.port) is not None or proxy_bypass(target.host):
         return None
-    url = getproxies().get("https")
+    url = getproxies().get(target.scheme)
     if not url:
         return None
     try:
@@ -121,13 +160,13 @@ def _proxy_for(target: Target, addresses: Mapping[str, str], clock: Clock) -> Sp
         return proxy
     if url.lower().startswith("https:"):
         return None
-    raise _failed("proxy", "HTTPS_PROXY is no http:// URL", clock)
+    raise _failed("proxy", f"{target.scheme.upper()}_PROXY is no http:// URL", clock)
 
 
 async def _tunnel(sock: socket.socket, proxy: SplitResult, target: Target, timeout: float, clock: Clock) -> None:
     """Ask the proxy for the target (RFC 9110, section 9.3.6). What follows its answer is the target's own."""
     host = f"[{target.host}]" if ":" in target.host else target.host
-    credentials = _basic(proxy)
+    credentials = basic_credentials(proxy)
     asked = f"CONNECT {host}:{target.port} HTTP/1.1\r\nHost: {host}:{target.port}\r\n"
     asked += f"Proxy-Authorization: {credentials}\r\n\r\n" if credentials else "\r\n"
     loop = asyncio.get_running_loop()
@@ -149,7 +188,7 @@ async def _tunnel(sock: socket.socket, proxy: SplitResult, target: Target, timeo
         raise _failed("proxy", f"the proxy answered: {status[:200]}", clock)
 
 
-def _basic(parts: SplitResult) -> str | None:
+def basic_credentials(parts: SplitResult) -> str | None:
     """The credentials in a URL, as HTTP sends them (RFC 7617)."""
     if parts.username is None and parts.password is None:
         return None
@@ -159,3 +198,17 @@ def _basic(parts: SplitResult) -> str | None:
 
 def _failed(reason: Reason, error: str, clock: Clock) -> DialError:
     return DialError(End(ended="error", at_ns=clock(), reason=reason, error=error))
+
+
+def peer_of(sock: socket.socket) -> str | None:
+    """The address and port of a socket's other side; None where it is not connected any more."""
+    try:
+        host, port, *_ = sock.getpeername()
+    except OSError:
+        return None
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, in one bounded line; its type where it says nothing."""
+    return (str(error) or type(error).__name__).replace("\n", " ")[:500]

@@ -1,136 +1,28 @@
-"""HTTP/1.1 on aiohttp, with each read stamped before aiohttp joins it with the next.
+"""HTTP/1.1 as EventSource speaks it: one request on a connection of its own, and its response as it comes.
 
-aiohttp connects, speaks HTTP and decodes; its stream reader, though, hands a task whatever has gathered by the time the
-task runs, and the task's clock is late by its own load. Two public doors let the stamp be taken earlier:
-
-* `TCPConnector(socket_factory=…)`: the socket notes when the request went out and when it was last read from. This is
-  where kernel receive stamps have their place (SO_TIMESTAMPNS, by `recvmsg` in `recv` and `recv_into`).
-* `transport.set_protocol()`: once the head is there, a tap stands between the transport and aiohttp. It stamps each
-  `data_received`, lets aiohttp de-chunk and decompress it, and takes the result out at once.
-
-Between the read that completes the head and the moment the tap is in place no further read can happen: the waiting
-task is resumed in the loop's next turn, before that turn's reads. Body bytes that came with the head carry its stamp.
+Responses are read by llhttp (httptools), the parser of node, as lenient as aiohttp's client and browsers are. It does no
+I/O, so that each read keeps the stamp that it got in the socket (wire.py), and what it brought of the body goes to the
+sink in one piece, whatever chunks it came in.
 """
 
 import asyncio
-import socket
 import ssl
-from typing import Any, Final, cast
-from urllib.parse import urlsplit
+from typing import Final
+from urllib.parse import SplitResult
 
-import aiohttp
-from aiohttp.client_exceptions import (
-    ClientConnectionError,
-    ClientConnectorCertificateError,
-    ClientConnectorError,
-    ClientError,
-    ClientHttpProxyError,
-    ClientPayloadError,
-    ClientProxyConnectionError,
-    ClientSSLError,
-    ServerDisconnectedError,
-)
-from aiohttp.http_exceptions import ContentEncodingError
-from yarl import URL
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from sse_check.recording import Head, Reason
+from sse_check.recording import Head
 from sse_check.transport import Clock, End, Request, Sink, Trace
-from sse_check.transport.resolve import KnownFirst, known_address, other_version
+from sse_check.transport.arrival import Stamp
+from sse_check.transport.body import Body
+from sse_check.transport.dial import DialError, Target, basic_credentials, dial, one_line, path_of, target_of
+from sse_check.transport.tls import default_context
+from sse_check.transport.wire import Wire
 
-# Above what one read of asyncio brings (256 KiB), so that aiohttp never pauses a stream that is drained at once.
-_READ_BUFFER: Final = 1024 * 1024
 # RFC 9110 sets no limit; servers commonly allow 8 to 16 KiB in all.
-_MAX_HEADER_BYTES: Final = 64 * 1024
-
-
-class _StampedSocket(socket.socket):
-    """A socket that notes when it first sent, when it next sent after `arm()`, and when it was last read from."""
-
-    clock: Clock
-    first_sent_ns: int | None = None
-    request_sent_ns: int | None = None
-    read_ns: int = 0
-    armed = False
-
-    def _sending(self) -> None:
-        if self.first_sent_ns is None:
-            self.first_sent_ns = self.clock()
-        if self.armed:
-            self.armed = False
-            self.request_sent_ns = self.clock()
-
-    def send(self, *args: Any) -> int:
-        self._sending()
-        return super().send(*args)
-
-    def sendmsg(self, *args: Any) -> int:
-        self._sending()
-        return super().sendmsg(*args)
-
-    def recv(self, *args: Any) -> bytes:
-        data = super().recv(*args)
-        self.read_ns = self.clock()
-        return data
-
-    def recv_into(self, *args: Any) -> int:
-        count = super().recv_into(*args)
-        self.read_ns = self.clock()
-        return count
-
-
-class _Tap(asyncio.Protocol):
-    """Stands between the transport and aiohttp's protocol, and drains the body at every read."""
-
-    def __init__(self, inner: asyncio.Protocol, sock: _StampedSocket, content: aiohttp.StreamReader, sink: Sink) -> None:
-        self._inner = inner
-        self._sock = sock
-        self._content = content
-        self._sink = sink
-        self._lost: BaseException | None = None
-        self.end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
-
-    def data_received(self, data: bytes) -> None:
-        self._inner.data_received(data)
-        self.drain(self._sock.read_ns, len(data))
-
-    def eof_received(self) -> bool | None:
-        return self._inner.eof_received()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._lost = exc
-        self._inner.connection_lost(exc)
-        self.drain(self._sock.clock(), 0)
-        if not self.end.done():
-            self._finish(End(ended="truncated", at_ns=self._sock.clock(), error="the connection was closed"))
-
-    def pause_writing(self) -> None:
-        self._inner.pause_writing()
-
-    def resume_writing(self) -> None:
-        self._inner.resume_writing()
-
-    def drain(self, at_ns: int, wire_bytes: int) -> None:
-        """Hand over all of the body that is there, then look whether it has ended."""
-        if self.end.done():
-            return
-        error = self._content.exception()
-        while error is None:
-            data = self._content.read_nowait()
-            if not data and not wire_bytes:
-                break
-            if self._sink.body(at_ns, wire_bytes, data):
-                self._finish(End(ended="until", at_ns=at_ns))
-                return
-            wire_bytes = 0
-            error = self._content.exception()
-        if error is not None:
-            self._finish(_broken(error, self._lost, at_ns))
-        elif self._content.is_eof():
-            self._finish(End(ended="eof", at_ns=at_ns))
-
-    def _finish(self, end: End) -> None:
-        if not self.end.done():
-            self.end.set_result(end)
+_MAX_HEAD_BYTES: Final = 64 * 1024
+_MAX_FIELDS: Final = 1000
 
 
 async def fetch(request: Request, sink: Sink, trace: Trace, clock: Clock) -> End:
@@ -138,161 +30,162 @@ async def fetch(request: Request, sink: Sink, trace: Trace, clock: Clock) -> End
 
     Never raises for what a server or a network does; that is an End. Cancelling it closes the connection.
     """
-    sockets: list[_StampedSocket] = []
-    url = urlsplit(request.url)
-    if (other := other_version(url.hostname or "", request.family)) is not None:
-        return End(ended="error", at_ns=clock(), reason="tcp", error=other)
-
-    def stamped(addr_info: Any) -> socket.socket:
-        family, kind, proto, *_ = addr_info
-        sock = _StampedSocket(family, kind, proto)
-        sock.clock = clock
-        sockets.append(sock)
-        return sock
-
-    connector = aiohttp.TCPConnector(
-        socket_factory=stamped,
-        resolver=KnownFirst(request.addresses),
-        ssl=request.tls or True,
-        force_close=True,
-        use_dns_cache=False,
-        limit=0,
-        family=request.family,
-        happy_eyeballs_delay=0.25,
-    )
-    session = aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trace_configs=[_tracing(trace, sockets, clock, tls=request.url.startswith("https:"))],
-        trust_env=known_address(request.addresses, url.hostname or "", url.port or (443 if url.scheme == "https" else 80)) is None,
-        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=request.connect_timeout, connect=request.connect_timeout * 2),
-        read_bufsize=_READ_BUFFER,
-        max_line_size=_MAX_HEADER_BYTES,
-        max_field_size=_MAX_HEADER_BYTES,
-    )
     try:
-        return await _exchange(session, request, sink, trace, clock, sockets)
-    except TimeoutError:
-        # On a TLS connection the first bytes are the client's hello; what then takes too long is the handshake.
-        greeted = url.scheme == "https" and any(s.first_sent_ns is not None for s in sockets)
-        what = "TLS handshake" if greeted else "connection"
-        return End(
-            ended="error", at_ns=clock(), reason="tls" if greeted else "tcp", error=f"no {what} within {request.connect_timeout:g} s"
-        )
-    except (ClientError, OSError, ssl.SSLError, ValueError) as error:
-        return _failed(error, trace, clock())
+        target = target_of(request.url)
+    except ValueError as error:
+        return End(ended="error", at_ns=clock(), reason="protocol", error=one_line(error))
+    tls = None if target.scheme == "http" else request.tls or default_context()
+    try:
+        wire, proxy = await dial(target, request, trace, clock, tls=tls)
+    except DialError as error:
+        return error.end
+    try:
+        exchange = _Exchange(wire, sink, trace, clock, bodiless=request.method == "HEAD")
+        trace.sent_ns = clock()
+        wire.write(_head_of(request, target, proxy) + (request.body or b""))
+        wire.attach(exchange)
+        return await exchange.end
     finally:
-        trace.sent_ns = trace.sent_ns or next((s.request_sent_ns for s in sockets if s.request_sent_ns), None)
-        await session.close()
+        wire.close()
 
 
-async def _exchange(
-    session: aiohttp.ClientSession, request: Request, sink: Sink, trace: Trace, clock: Clock, sockets: list[_StampedSocket]
-) -> End:
-    response = await session.request(
-        request.method, URL(request.url, encoded=True), headers=request.headers, data=request.body, allow_redirects=False
-    )
-    try:
-        sock = next(s for s in sockets if s.request_sent_ns is not None)
-        trace.sent_ns, trace.head_ns = sock.request_sent_ns, sock.read_ns
-        version = response.version
-        head = Head(
-            status=response.status,
-            # A server may write any bytes here; what is no UTF-8 becomes the replacement character.
-            reason=(response.reason or "").encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
-            protocol=f"http/{version.major}.{version.minor}" if version else "http/1.1",
-            headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.raw_headers),
+def _head_of(request: Request, target: Target, proxy: SplitResult | None) -> bytes:
+    """The request's head (RFC 9112, section 3). A proxy that takes it gets the whole URL, and its own credentials."""
+    path = path_of(request.url)
+    lines = [f"{request.method} {f'http://{target.authority}{path}' if proxy else path} HTTP/1.1"]
+    given = {name.lower() for name, _ in request.headers}
+    if "host" not in given:
+        lines.append(f"Host: {target.authority}")
+    lines += [f"{name}: {value}" for name, value in request.headers if not (name.lower() == "authorization" and target.credentials)]
+    if target.credentials:
+        lines.append(f"Authorization: {target.credentials}")
+    if proxy is not None and (credentials := basic_credentials(proxy)):
+        lines.append(f"Proxy-Authorization: {credentials}")
+    if (request.body is not None or request.method in ("POST", "PUT", "PATCH")) and "content-length" not in given:
+        lines.append(f"Content-Length: {len(request.body or b'')}")
+    if "connection" not in given:
+        lines.append("Connection: close")  # the connection carries no second request
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
+
+
+class _Exchange:
+    """A response as far as it has come: the wire's receiver, and what llhttp calls."""
+
+    __slots__ = (
+        "_bodiless", "_body", "_clock", "_complete", "_delimited", "_fields", "_head_bytes", "_parser", "_pieces", "_reason", "_sink",
+        "_stamp", "_trace", "_wire", "end", "on_body",
+    )  # fmt: skip
+
+    def __init__(self, wire: Wire, sink: Sink, trace: Trace, clock: Clock, *, bodiless: bool) -> None:
+        self._wire = wire
+        self._sink = sink
+        self._trace = trace
+        self._clock = clock
+        self._bodiless = bodiless
+        self._body: Body | None = None  # once the head is here
+        self._delimited = False  # whether the body says where it ends; else the connection's end is its own
+        self._complete = False
+        self._head_bytes = 0
+        self._reason = b""
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._pieces: list[bytes] = []  # of the body, from the read under way
+        self.on_body = self._pieces.append
+        self._stamp: Stamp
+        self._parser = HttpResponseParser(self)
+        self._parser.set_dangerous_leniencies(
+            lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
         )
-        if sink.head(sock.read_ns, head):
-            return End(ended="until", at_ns=sock.read_ns)
-        connection = response.connection
-        if connection is None or connection.transport is None:  # the whole response came with its head
-            return _whole(response.content, sink, sock.read_ns)
-        tap = _Tap(cast(asyncio.Protocol, connection.protocol), sock, response.content, sink)
-        connection.transport.set_protocol(tap)
-        tap.drain(sock.read_ns, 0)
-        return await tap.end
-    finally:
-        response.close()
+        self.end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
 
+    # --- the wire's side ----------------------------------------------------------------------------------------------
 
-def _whole(content: aiohttp.StreamReader, sink: Sink, at_ns: int) -> End:
-    """The response is over already: what its connection brought is in the reader."""
-    error = content.exception()
-    if error is None:
-        while data := content.read_nowait():
-            if sink.body(at_ns, len(data), data):
-                return End(ended="until", at_ns=at_ns)
-        return End(ended="eof", at_ns=at_ns)
-    return _broken(error, None, at_ns)
+    def received(self, stamp: Stamp, data: bytes) -> None:
+        """Take one read."""
+        self._stamp = stamp
+        with_body = self._body is not None
+        broken: End | None = None
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade:
+            self._complete = True  # what follows is no HTTP
+        except HttpParserError as error:
+            broken = End(ended="error", at_ns=stamp.ns, reason="protocol", error=one_line(error))
+        if self.end.done():
+            return
+        if self._body is None:
+            self._head_bytes += len(data)
+            if broken is None and (self._head_bytes > _MAX_HEAD_BYTES or len(self._fields) > _MAX_FIELDS):
+                error = f"a head of more than {_MAX_HEAD_BYTES:,} bytes or {_MAX_FIELDS:,} fields"
+                broken = End(ended="error", at_ns=stamp.ns, reason="protocol", error=error)
+        elif self._pieces or with_body:
+            pieces = self._pieces
+            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            pieces.clear()
+            # What came with the head is counted without it.
+            self._finish(self._body.take(stamp, len(data) if with_body else len(body), body))
+        if self._complete and self._body is not None:
+            self._finish(self._body.close(stamp.ns))
+        self._finish(broken)
 
+    def written(self) -> None:
+        """The request is out."""
 
-def _tracing(trace: Trace, sockets: list[_StampedSocket], clock: Clock, *, tls: bool) -> aiohttp.TraceConfig:
-    """aiohttp's signals for the phases of a connection, written into the trace."""
-    config = aiohttp.TraceConfig()
-
-    async def resolved(*_: Any) -> None:
-        trace.resolved_ns = clock()
-
-    async def connected(*_: Any) -> None:
-        done = clock()
-        winner = next((s for s in sockets if s.fileno() != -1), None)
-        # The first bytes on a TLS connection are the client's hello: until then it was TCP, from then on TLS.
-        trace.connected_ns = (winner.first_sent_ns if tls and winner else None) or done
-        trace.tls_ns = done if tls else None
-        if winner:
-            trace.peer = peer_of(winner)
-            winner.armed = True
-
-    config.on_dns_resolvehost_end.append(resolved)
-    config.on_connection_create_end.append(connected)
-    return config
-
-
-def peer_of(sock: socket.socket) -> str | None:
-    """The address and port of a socket's other side; None where it is not connected any more."""
-    try:
-        host, port, *_ = sock.getpeername()
-    except OSError:
-        return None
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _broken(error: BaseException, lost: BaseException | None, at_ns: int) -> End:
-    """A body that did not come to its end: the connection was reset, or closed too early, or cannot be decoded."""
-    if isinstance(lost, ConnectionResetError) or isinstance(error.__cause__, ConnectionResetError):
-        return End(ended="reset", at_ns=at_ns, error="the connection was reset")
-    if isinstance(error.__cause__, ContentEncodingError):
-        return End(ended="error", at_ns=at_ns, reason="decode", error=one_line(error.__cause__))
-    if isinstance(error, ClientPayloadError | ClientConnectionError):
-        return End(ended="truncated", at_ns=at_ns, error="the connection was closed before the response was complete")
-    return End(ended="error", at_ns=at_ns, reason="protocol", error=one_line(error))
-
-
-def _failed(error: Exception, trace: Trace, at_ns: int) -> End:
-    """No response head: why. The order matters, as aiohttp's errors inherit from each other."""
-    reason: Reason
-    if isinstance(error, ClientProxyConnectionError | ClientHttpProxyError):
-        reason = "proxy"
-    elif isinstance(error, ClientSSLError | ssl.SSLError):
-        cause = error.certificate_error if isinstance(error, ClientConnectorCertificateError) else error
-        verify = getattr(cause, "verify_message", None)
-        reason, error = "tls", ssl.SSLError(f"the certificate is not accepted: {verify}") if verify else error
-    elif isinstance(error, ClientConnectorError):
-        # What the system said; aiohttp's own words tell of TLS even where there is none.
-        reason, error = ("dns" if isinstance(error.os_error, socket.gaierror) else "tcp"), error.os_error
-    elif isinstance(error, ServerDisconnectedError | ConnectionError) or (isinstance(error, OSError) and trace.connected_ns is not None):
+    def lost(self, error: OSError | None) -> None:
+        """The connection is over: the response's end where it names none of its own, else before it."""
+        at_ns = self._clock()
         reset = isinstance(error, ConnectionResetError)
-        text = "the connection was " + ("reset" if reset else "closed") + " before any answer"
-        return End(ended="reset" if reset else "error", at_ns=at_ns, reason="no-response", error=text)
-    elif isinstance(error, OSError):
-        reason = "tcp"
-    else:
-        reason = "protocol"
-    return End(ended="error", at_ns=at_ns, reason=reason, error=one_line(error))
+        if isinstance(error, ssl.SSLError):
+            self._finish(End(ended="error", at_ns=at_ns, reason="tls", error=one_line(error)))
+        elif self._body is None:
+            said = f"the connection was {'reset' if reset else 'closed'} before any answer"
+            self._finish(End(ended="reset" if reset else "error", at_ns=at_ns, reason="no-response", error=said))
+        elif reset:
+            self._finish(End(ended="reset", at_ns=at_ns, error="the connection was reset"))
+        elif error is None and not self._delimited:
+            self._finish(self._body.close(at_ns))
+        else:
+            self._finish(End(ended="truncated", at_ns=at_ns, error="the connection was closed before the response was complete"))
 
+    # --- the parser's side --------------------------------------------------------------------------------------------
 
-def one_line(error: BaseException) -> str:
-    """What an error says, in one bounded line; its type where it says nothing."""
-    return (str(error) or type(error).__name__).replace("\n", " ")[:500]
+    def on_status(self, text: bytes) -> None:
+        """A piece of the reason phrase."""
+        self._reason += text
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header field; of those behind the body, the trailers, nothing is made."""
+        if self._body is None:
+            self._fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """The head is here, or that of an interim response (RFC 9110, section 15.2), which is passed over."""
+        status = self._parser.get_status_code()
+        if status < 200 and status != 101:
+            self._fields.clear()
+            self._reason = b""
+            return
+        head = Head(
+            status=status,
+            # A server may write any bytes here; what is no UTF-8 becomes the replacement character.
+            reason=self._reason.decode("utf-8", "replace"),
+            protocol=f"http/{self._parser.get_http_version()}",
+            headers=tuple((name.decode("latin-1"), value.strip(b" \t").decode("latin-1")) for name, value in self._fields),
+        )
+        self._trace.head_ns = self._stamp.ns
+        codings = (head.header("transfer-encoding") or "").lower()
+        self._delimited = codings.rpartition(",")[2].strip() == "chunked" or head.header("content-length") is not None
+        self._body = Body(self._sink, head.header("content-encoding"))
+        self._fields.clear()
+        if self._sink.head(self._stamp.ns, head):
+            self._finish(End(ended="until", at_ns=self._stamp.ns))
+        elif self._bodiless:
+            self._finish(End(ended="eof", at_ns=self._stamp.ns))
+
+    def on_message_complete(self) -> None:
+        """The response is whole, unless it was an interim one."""
+        self._complete = self._body is not None
+
+    def _finish(self, end: End | None) -> None:
+        if end is not None and not self.end.done():
+            self.end.set_result(end)
+            self._wire.close()

@@ -5,22 +5,17 @@ So the streams of a group share what they would share in a browser: the server's
 """
 
 import asyncio
-import ssl
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
 
 from sse_check.transport import Clock, End, Request, Sink, Trace
-from sse_check.transport.dial import DialError, Target, dial, target_of
+from sse_check.transport.dial import DialError, Target, dial, one_line, path_of, target_of
 from sse_check.transport.http1 import fetch as fetch_http1
-from sse_check.transport.http1 import one_line
 from sse_check.transport.http2_connection import Connection
-from sse_check.transport.tls import offering_http2
+from sse_check.transport.tls import default_context
 
 # A request that was not sent when its connection came to its end goes to another one, once.
 _ATTEMPTS: Final = 2
-# How long a server may take to answer the end of a connection, in seconds. Nothing depends on its answer.
-_GOOD_BYE_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +51,9 @@ class Http2:
         for link in self._all:
             link.made.cancel()
         made = await asyncio.gather(*(link.made for link in self._all), return_exceptions=True)
-        await asyncio.gather(*(connection.close(_GOOD_BYE_S) for connection in made if isinstance(connection, Connection)))
+        for connection in made:
+            if isinstance(connection, Connection):
+                connection.close()
         self._links.clear()
         self._all.clear()
 
@@ -102,52 +99,38 @@ class Http2:
 async def _connect(target: Target, request: Request, trace: Trace, clock: Clock) -> Connection | End:
     """A connection on which the server has sent its SETTINGS, or why there is none. Cancelling it closes it."""
     try:
-        sock = await dial(target, request, trace, clock)
+        wire, _ = await dial(target, request, trace, clock, tls=request.tls or default_context(http2=True))
     except DialError as error:
         return error.end
-    loop = asyncio.get_running_loop()
-    try:
-        _, connection = await loop.create_connection(
-            lambda: Connection(clock),
-            sock=sock,
-            ssl=request.tls or offering_http2(ssl.create_default_context()),
-            server_hostname=target.tls_name,
-            ssl_handshake_timeout=request.connect_timeout,
-        )
-    except (OSError, ssl.SSLError, ValueError) as error:
-        slow = isinstance(error, ConnectionAbortedError)  # how asyncio says that the handshake's time is over
-        text = f"no TLS handshake within {request.connect_timeout:g} s" if slow else one_line(error)
-        return End(ended="error", at_ns=clock(), reason="tls", error=text)
-    trace.tls_ns = connection.made_ns
+    if wire.alpn != "h2":
+        wire.close()
+        said = f"the server does not speak HTTP/2 (ALPN chose {wire.alpn or 'nothing'})"
+        return End(ended="error", at_ns=clock(), reason="protocol", error=said)
+    connection = Connection(wire, clock)
     end: End | None
     try:
-        if connection.alpn == "h2":
-            async with asyncio.timeout(request.connect_timeout):
-                end = await asyncio.shield(connection.ready)
-        else:
-            said = f"the server does not speak HTTP/2 (ALPN chose {connection.alpn or 'nothing'})"
-            end = End(ended="error", at_ns=clock(), reason="protocol", error=said)
+        async with asyncio.timeout(request.connect_timeout):
+            end = await asyncio.shield(connection.ready)
     except TimeoutError:
         end = End(ended="error", at_ns=clock(), reason="protocol", error=f"no HTTP/2 SETTINGS within {request.connect_timeout:g} s")
     except asyncio.CancelledError:
-        await connection.close(0.0)
+        connection.close()
         raise
     if end is None:
         return connection
-    await connection.close(_GOOD_BYE_S)
+    connection.close()
     return end
 
 
 def fields_of(request: Request, target: Target) -> list[tuple[str, str]]:
     """The request's header fields, the pseudo ones first (RFC 9113, section 8.3.1). What is about a connection, h2 leaves out."""
-    parts = urlsplit(request.url)
     given = [(name.lower(), value) for name, value in request.headers]
     host = next((value for name, value in given if name == "host"), target.authority)
     fields = [
         (":method", request.method),
         (":authority", host),
         (":scheme", "https"),
-        (":path", (parts.path or "/") + (f"?{parts.query}" if parts.query else "")),
+        (":path", path_of(request.url)),
     ]
     fields += [(name, value) for name, value in given if name != "host" and not (name == "authorization" and target.credentials)]
     if target.credentials:

@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Final, cast
+from typing import Final
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -21,8 +21,10 @@ from h2.exceptions import H2Error
 from h2.settings import SettingCodes, Settings
 
 from sse_check.transport import Clock, End, Sink, Trace
-from sse_check.transport.http1 import one_line
+from sse_check.transport.arrival import Stamp
+from sse_check.transport.dial import one_line
 from sse_check.transport.http2_exchange import Exchange
+from sse_check.transport.wire import Wire
 
 # What Chrome grants: no stream is held back for want of room that would not be in a browser.
 _STREAM_WINDOW: Final = 6 * 1024 * 1024
@@ -40,48 +42,36 @@ class _Broken(Exception):
     """The server does not speak HTTP/2 as it must; the message says how."""
 
 
-class Connection(asyncio.Protocol):
-    """Speaks HTTP/2 where TLS has agreed on it, and spreads what arrives over the exchanges.
+class Connection:
+    """Speaks HTTP/2 over a wire on which TLS has agreed on it, and spreads what arrives over the exchanges.
 
     `ready` is None once the server's SETTINGS are here, else why they never came. `leaving`: no further request is taken.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, wire: Wire, clock: Clock) -> None:
         loop = asyncio.get_running_loop()
         self._clock = clock
         self._h2 = _client()
-        self._transport: asyncio.Transport
+        self._wire = wire
         self._unframed = bytearray()
         self._waiting: deque[Exchange] = deque()
         self._open: dict[int, Exchange] = {}
-        self._read_ns = 0
+        self._stamp: Stamp
         self._touched: dict[Exchange, None] = {}  # of the read under way, in their order
         self._farewell: str | None = None  # the code of the server's GOAWAY
-        self._paused = False
-        self.made_ns = 0
-        self.alpn: str | None = None
         self.max_streams: int | None = None
         self.leaving = False
         self.ready: asyncio.Future[End | None] = loop.create_future()
-        self.lost: asyncio.Future[None] = loop.create_future()
+        self._h2.initiate_connection()
+        self._h2.increment_flow_control_window(_CONNECTION_WINDOW - _DEFAULT_WINDOW)
+        self._flush()
+        wire.attach(self)
 
-    # --- asyncio's side -------------------------------------------------------------------------------------------
+    # --- the wire's side -------------------------------------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.made_ns = self._clock()
-        self._transport = cast(asyncio.Transport, transport)
-        self.alpn = transport.get_extra_info("ssl_object").selected_alpn_protocol()
-        if self.alpn == "h2":
-            self._h2.initiate_connection()
-            self._h2.increment_flow_control_window(_CONNECTION_WINDOW - _DEFAULT_WINDOW)
-            self._flush()
-        else:
-            self.leaving = True
-
-    def data_received(self, data: bytes) -> None:
-        if self.alpn != "h2" or self._transport.is_closing():
-            return
-        self._read_ns = self._clock()
+    def received(self, stamp: Stamp, data: bytes) -> None:
+        """Take one read."""
+        self._stamp = stamp
         broken: str | None = None
         try:
             for frame in self._frames(data):
@@ -90,27 +80,23 @@ class Connection(asyncio.Protocol):
             broken = str(error)
         touched, self._touched = self._touched, {}
         for exchange in touched:
-            if not exchange.end.done() and (end := exchange.hand_over(self._read_ns)) is not None:
+            if not exchange.end.done() and (end := exchange.hand_over(stamp)) is not None:
                 self._finish(exchange, end)
-        if broken is None and self._transport.get_write_buffer_size() > _MAX_UNREAD:
+        if broken is None and self._wire.unwritten > _MAX_UNREAD:
             broken = "the server asks for answers and reads none of them"
         if broken is not None:
             self._give_up(broken)
         self._move_on()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        reset = isinstance(exc, ConnectionResetError)
-        self._lose(what="reset" if reset else "closed", at_ns=self._clock(), reset=reset)
-        if not self.lost.done():
-            self.lost.set_result(None)
-
-    def pause_writing(self) -> None:
-        self._paused = True
-
-    def resume_writing(self) -> None:
-        self._paused = False
+    def written(self) -> None:
+        """The server takes more."""
         self._send_bodies()
         self._flush()
+
+    def lost(self, error: OSError | None) -> None:
+        """The connection is over."""
+        reset = isinstance(error, ConnectionResetError)
+        self._lose(what="reset" if reset else "closed", at_ns=self._clock(), reset=reset)
 
     # --- the exchanges' side --------------------------------------------------------------------------------------
 
@@ -131,17 +117,12 @@ class Connection(asyncio.Protocol):
             self._finish(exchange, None)
             self._move_on()
 
-    async def close(self, patience: float) -> None:
-        """Say good-bye, wait so many seconds for the connection's end, then end it without."""
+    def close(self) -> None:
+        """Say good-bye, and end the connection."""
         self.leaving = True
-        if not self._transport.is_closing():
-            if self.alpn == "h2":
-                self._attempt(self._h2.close_connection)
-                self._flush()
-            self._transport.close()
-        await asyncio.wait({self.lost}, timeout=patience)
-        self._transport.abort()
-        await asyncio.wait({self.lost})
+        self._attempt(self._h2.close_connection)
+        self._flush()
+        self._wire.close()
 
     # --- what arrives ---------------------------------------------------------------------------------------------
 
@@ -178,7 +159,7 @@ class Connection(asyncio.Protocol):
             case DataReceived():
                 self._data(event)
             case ResponseReceived() if exchange := self._touch(event.stream_id):
-                end = exchange.head(self._read_ns, event.headers or ())
+                end = exchange.head(self._stamp.ns, event.headers or ())
                 # h2 ends the whole connection over a wrong Content-Length; to a browser it is that one stream's fault.
                 self._h2.streams[exchange.stream_id or 0]._expected_content_length = None
                 if end is not None:
@@ -250,7 +231,7 @@ class Connection(asyncio.Protocol):
     def _send_bodies(self) -> None:
         """As much of the requests' bodies as the server has room for (section 6.9), and the socket."""
         for stream_id, exchange in list(self._open.items()):
-            while exchange.unsent and not self._paused:
+            while exchange.unsent and not self._wire.unwritten:
                 room = min(self._room(stream_id), _MAX_FRAME, len(exchange.unsent))
                 if room <= 0:
                     break
@@ -266,9 +247,7 @@ class Connection(asyncio.Protocol):
             return 0
 
     def _flush(self) -> None:
-        data = self._h2.data_to_send()
-        if data and not self._transport.is_closing():
-            self._transport.write(data)
+        self._wire.write(self._h2.data_to_send())
 
     def _attempt(self, send: Callable[[], None]) -> None:
         """Queue something that makes no difference where the stream or the connection is over already."""
@@ -292,14 +271,14 @@ class Connection(asyncio.Protocol):
 
     def _give_up(self, error: str) -> None:
         """The server broke the protocol: that ends every exchange, and the connection."""
-        end = End(ended="error", at_ns=self._read_ns, reason="protocol", error=error)
+        end = End(ended="error", at_ns=self._stamp.ns, reason="protocol", error=error)
         self.leaving = True
         for exchange in list(self._open.values()):
             self._finish(exchange, end)
         if not self.ready.done():
             self.ready.set_result(end)
         self._flush()
-        self._transport.close()
+        self._wire.close()
 
     def _lose(self, *, what: str, at_ns: int, reset: bool) -> None:
         """The connection is gone, and with it all that was under way."""

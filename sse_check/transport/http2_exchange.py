@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from sse_check.recording import Head
 from sse_check.transport import End, Sink, Trace
-from sse_check.transport.decoding import DecodeError, Decoder, decoder_for
+from sse_check.transport.arrival import Stamp
+from sse_check.transport.body import Body
 
 
 @dataclass(slots=True, eq=False)
@@ -23,8 +24,7 @@ class Exchange:
     trace: Trace
     end: "asyncio.Future[End | None]"
     stream_id: int | None = None
-    answered: bool = False
-    decoder: Decoder | None = None
+    response: Body | None = None
     content_length: int | None = None
     received: int = 0
     # What the read under way has brought: the body's bytes, and how many there were on the wire with their frames' heads.
@@ -46,40 +46,31 @@ class Exchange:
             headers=tuple((name, value) for name, value in texts if not name.startswith(":")),
         )
         self.trace.head_ns = at_ns
-        self.answered = True
         # RFC 9110, section 8.6: what has no body may give the length that it would have.
         if dict(self.fields)[":method"] != "HEAD" and head.status not in (204, 304):
             length = head.header("content-length") or ""
             self.content_length = int(length[:20]) if length.isascii() and length.isdigit() else None
-        self.decoder = decoder_for(head.header("content-encoding"))
+        self.response = Body(self.sink, head.header("content-encoding"))
         return End(ended="until", at_ns=at_ns) if self.sink.head(at_ns, head) else None
 
-    def hand_over(self, at_ns: int) -> End | None:
+    @property
+    def answered(self) -> bool:
+        """Whether the response's head is here."""
+        return self.response is not None
+
+    def hand_over(self, stamp: Stamp) -> End | None:
         """Give the sink what one read has brought; the exchange's end where it has come to one."""
         data, wire_bytes = b"".join(self.pieces), self.wire_bytes
         self.pieces.clear()
         self.wire_bytes = 0
         self.received += len(data)
-        if wire_bytes:
-            try:
-                if self._body(at_ns, wire_bytes, data):
-                    return End(ended="until", at_ns=at_ns)
-            except DecodeError as error:
-                return End(ended="error", at_ns=at_ns, reason="decode", error=str(error))
+        if wire_bytes and self.response is not None and (end := self.response.take(stamp, wire_bytes, data)) is not None:
+            return end
         if self.complete:
-            return self._proper_end(at_ns)
+            return self._proper_end(stamp.ns)
         if self.reset is not None:
-            return self._reset(at_ns, self.reset)
+            return self._reset(stamp.ns, self.reset)
         return None
-
-    def _body(self, at_ns: int, wire_bytes: int, data: bytes) -> bool:
-        if self.decoder is None:
-            return self.sink.body(at_ns, wire_bytes, data)
-        for piece in self.decoder.feed(data):
-            if self.sink.body(at_ns, wire_bytes, piece):
-                return True
-            wire_bytes = 0
-        return bool(wire_bytes) and self.sink.body(at_ns, wire_bytes, b"")
 
     def _proper_end(self, at_ns: int) -> End:
         """END_STREAM is the end where the body is as long as was said (RFC 9113, section 8.1.1), and can be decoded."""
@@ -88,12 +79,7 @@ class Exchange:
             return End(ended="truncated", at_ns=at_ns, error=error)
         if self.content_length is not None and self.received > self.content_length:
             return End(ended="error", at_ns=at_ns, reason="protocol", error="the body is longer than its Content-Length")
-        try:
-            if self.decoder is not None and self.received:
-                self.decoder.close()
-        except DecodeError as error:
-            return End(ended="error", at_ns=at_ns, reason="decode", error=str(error))
-        return End(ended="eof", at_ns=at_ns)
+        return self.response.close(at_ns) if self.response is not None else End(ended="eof", at_ns=at_ns)
 
     def _reset(self, at_ns: int, code: str) -> End:
         if self.answered:

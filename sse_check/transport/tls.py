@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Mapping
+from functools import cache
 
 from sse_check.errors import UsageError
 from sse_check.place import extra_authorities
@@ -39,6 +40,13 @@ class Certificates:
             context = _context(self._tls, self._authorities, shown=shown)
             self._made[key] = offering_http2(context) if http2 else context
         return self._made[key]
+
+
+@cache
+def default_context(*, http2: bool = False) -> ssl.SSLContext:
+    """What connections are made with where a scenario says nothing of certificates: reading the system's takes longer than a handshake."""
+    context = ssl.create_default_context()
+    return offering_http2(context) if http2 else context
 
 
 def offering_http2(context: ssl.SSLContext) -> ssl.SSLContext:

@@ -18,8 +18,9 @@ from typing import Final
 import pytest
 
 from sse_check.eventstream import Event, EventStreamParser
+from sse_check.live import LiveStream
 from sse_check.planning import Planner
-from sse_check.probe import LiveStream, Stop, observe
+from sse_check.probe import Stop, observe
 from sse_check.recording import StreamRecording
 from sse_check.redaction import Redactor
 from sse_check.scenario import load

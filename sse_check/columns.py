@@ -1,0 +1,304 @@
+"""Compact columns: what a run keeps of each read and each event, in a few bytes instead of an object.
+
+They are sequences like any other, and equal to any other of the same content. Whole numbers are plain arrays (`ints`), truth
+values arrays of bytes (`flags`); a column without content is the empty tuple there, of which there is one only.
+"""
+
+import math
+from array import array
+from collections.abc import Callable, Iterable, Iterator, MutableSequence, Sequence
+from itertools import accumulate, chain, islice, pairwise
+from operator import eq
+from typing import Any, Final, TypeVar, overload
+
+import msgspec
+from msgspec import Raw, Struct
+
+# So many different texts have a table: all that fit into a byte, where each comes often; at first, before that shows, a few.
+_MOST: Final = 256
+_FEW: Final = 16
+_OFTEN: Final = 8
+_PART: Final = 4096  # texts that are encoded or decoded at once: objects for so many are alive, and no more
+
+_NONE: Final = -(2**63)  # stands for None among whole numbers
+_EXACT: Final = 2**53  # up to here every whole number is a float too
+
+Number = int | float | None
+
+
+def ints(values: Sequence[int]) -> Sequence[int]:
+    """Whole numbers as the narrowest array of 2, 4 or 8 bytes that holds them; beyond 64 bits a list. An array stays what it is."""
+    if isinstance(values, array) and values.typecode != "B":  # that is one of truth values
+        return values or ()
+    for code in ("H", "I", "q"):
+        try:
+            return array(code, values) or ()
+        except OverflowError:
+            continue
+    return list(values)
+
+
+def flags(values: Sequence[int]) -> Sequence[int]:
+    """Truth values as an array of bytes, 0 and 1. Such an array stays what it is."""
+    return (values if isinstance(values, array) and values.typecode == "B" else array("B", map(bool, values))) or ()
+
+
+def texts(values: Sequence[str]) -> Sequence[str]:
+    """Texts as a compact column. Such a column stays what it is."""
+    return (values if isinstance(values, Texts) else Texts(values)) or ()
+
+
+def number_columns(columns: dict[str, Sequence[Number]]) -> dict[str, Sequence[Number]]:
+    """Compact columns of numbers, by name. Such a column stays what it is."""
+    return {name: column if isinstance(column, Numbers) else Numbers(column) for name, column in columns.items()}
+
+
+class Texts(Sequence[str]):
+    """Texts, to which more can be appended. None is kept as an object.
+
+    Few different ones (the types of events) take a byte each, beside a table; many (their IDs) their UTF-8, and four bytes for
+    where it ends: 4 GiB in all.
+    """
+
+    __slots__ = ("_column",)
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        # The table and a number for each text; or all their bytes, and the end of each. None: there is no text.
+        self._column: tuple[dict[str, int] | bytearray, array[int]] | None = None
+        self.extend(texts)
+
+    def append(self, text: str) -> None:
+        """Add one text."""
+        if self._column is None:
+            self._column = ({}, array("B"))
+        store, marks = self._column
+        if isinstance(store, bytearray):
+            store += _encoded(text)
+            marks.append(len(store))
+        elif text in store:
+            marks.append(store[text])
+        elif len(store) < min(_MOST, max(_FEW, len(marks) // _OFTEN)):
+            marks.append(store.setdefault(text, len(store)))
+        else:
+            texts = list(self)
+            self._column = (bytearray(), array("I"))
+            self.extend(chain(texts, [text]))
+
+    def extend(self, texts: Iterable[str]) -> None:
+        """Add several texts: the same as one after the other, but faster."""
+        rest = iter(texts)
+        for text in rest:
+            self.append(text)
+            store, marks = self._parts()
+            if isinstance(store, bytearray):
+                while part := [_encoded(text) for text in islice(rest, _PART)]:
+                    marks.extend(islice(accumulate(map(len, part), initial=len(store)), 1, None))
+                    store += b"".join(part)
+            else:
+                try:
+                    marks.extend(map(store.__getitem__, rest))
+                except KeyError as unknown:  # those before it are in
+                    self.append(unknown.args[0])
+
+    def mapped(self, function: Callable[[str], str]) -> "Texts":
+        """What a pure function makes of each text; where few are different, it is asked once for each of those."""
+        if self._column is None or isinstance(self._column[0], bytearray):
+            return Texts(map(function, self))
+        made = {text: function(text) for text in self._column[0]}
+        return Texts(map(made.__getitem__, self))
+
+    def __len__(self) -> int:
+        return 0 if self._column is None else len(self._column[1])
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        number = range(len(self))[index]  # counts a negative one from the end, and raises IndexError
+        store, marks = self._parts()
+        if isinstance(store, bytearray):
+            return _decoded(store[marks[number - 1] if number else 0 : marks[number]])
+        return next(islice(store, marks[number], None))
+
+    def __iter__(self) -> Iterator[str]:
+        store, marks = self._parts()
+        return _split(store, marks) if isinstance(store, bytearray) else map(list(store).__getitem__, marks)
+
+    def _parts(self) -> "tuple[dict[str, int] | bytearray, array[int]]":
+        return self._column or ({}, array("B"))
+
+    def __eq__(self, other: object) -> bool:
+        return _equal(self, other)
+
+    __hash__ = None  # type: ignore[assignment]  # it can change
+
+    def __repr__(self) -> str:
+        return f"Texts({list(self)!r})"
+
+
+class Numbers(Sequence[Number]):
+    """Numbers, and None where there is none, to which more can be appended: eight bytes each.
+
+    Whole ones stay exact: those of 64 bits, or of 53 beside fractions; a column with others is kept as objects. Beside
+    fractions a whole number is an int, however it was written (2.0 is 2). NaN is None.
+    """
+
+    __slots__ = ("_gaps", "_kind", "_mixed", "_values")
+
+    def __init__(self, numbers: Iterable[Number] = ()) -> None:
+        # Of whole numbers with _NONE for None (int), of floats with NaN for None (float), or of whatever there is (object).
+        self._kind: type[object] = int
+        self._values: MutableSequence[Any] = array("q")
+        self._gaps = False  # there is a None
+        self._mixed = False  # there are whole numbers among the floats
+        self.extend(numbers)
+
+    def append(self, number: Number) -> None:
+        """Add one number, or None."""
+        if number is None:
+            self.pad(1)
+            return
+        if not self._fits(number):
+            self._widen(number)
+        self._mixed = self._mixed or (self._kind is float and isinstance(number, int))
+        self._values.append(number)
+
+    def extend(self, numbers: Iterable[Number]) -> None:
+        """Add several numbers: the same as one after the other, but faster."""
+        rest = iter(numbers)
+        while part := list(islice(rest, _PART)):
+            kind = [number for number in part if number is not None and type(number) is self._kind]
+            if len(kind) == len(part) and self._fits(min(kind)) and self._fits(max(kind)):
+                self._values.extend(part)
+            else:
+                for number in part:
+                    self.append(number)
+
+    def pad(self, count: int) -> None:
+        """Add None so many times."""
+        none = _NONE if self._kind is int else math.nan if self._kind is float else None
+        self._values.extend([none] * count)
+        self._gaps = self._gaps or count > 0
+
+    def _fits(self, number: int | float) -> bool:
+        """Whether the column can hold a number as it is, and give it back."""
+        if self._kind is int:
+            return isinstance(number, int) and _NONE < number < -_NONE
+        return self._kind is object or isinstance(number, float) or abs(number) <= _EXACT
+
+    def _widen(self, number: int | float) -> None:
+        """Go over to floats; to objects where a whole number, this one or one that is there, is not exact as a float."""
+        whole = [value for value in (*self, number) if isinstance(value, int)]
+        if self._kind is int and all(abs(value) <= _EXACT for value in whole):
+            self._mixed = bool(whole)
+            self._kind, self._values = float, array("d", (math.nan if value is None else value for value in self))
+        else:
+            self._kind, self._values = object, list(self)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    @overload
+    def __getitem__(self, index: int) -> Number: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Number]: ...
+    def __getitem__(self, index: int | slice) -> Number | list[Number]:
+        if isinstance(index, slice):
+            return [self._given(value) for value in self._values[index]]
+        return self._given(self._values[index])
+
+    def __iter__(self) -> Iterator[Number]:
+        if self._kind is object or not (self._gaps or self._mixed):
+            return iter(self._values)
+        return map(self._given, self._values)
+
+    def _given(self, value: Number) -> Number:
+        """What a value of the column stands for."""
+        if self._kind is int:
+            return None if value == _NONE else value
+        if isinstance(value, float) and self._kind is float:
+            return None if math.isnan(value) else int(value) if self._mixed and value.is_integer() else value
+        return value
+
+    def __eq__(self, other: object) -> bool:
+        return _equal(self, other)
+
+    __hash__ = None  # type: ignore[assignment]  # it can change
+
+    def __repr__(self) -> str:
+        return f"Numbers({list(self)!r})"
+
+
+def _encoded(text: str) -> bytes:
+    # Lone surrogates are no UTF-8; a text that holds one must come back all the same.
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _decoded(text: bytes | bytearray) -> str:
+    return text.decode("utf-8", "surrogatepass")
+
+
+def _split(blob: bytearray, ends: "array[int]") -> Iterator[str]:
+    """The texts of a blob, decoded many at a time where their ends in characters are those in bytes."""
+    for first in range(0, len(ends), _PART):
+        begin, stops = ends[first - 1] if first else 0, ends[first : first + _PART]
+        part = blob[begin : stops[-1]]
+        cuts = pairwise([0, *(stop - begin for stop in stops)])
+        if part.isascii():
+            together = part.decode("ascii")
+            yield from (together[start:end] for start, end in cuts)
+        else:
+            yield from (_decoded(part[start:end]) for start, end in cuts)
+
+
+def _equal(column: Sequence[object], other: object) -> bool:
+    """Whether two sequences hold the same; a text is none of texts."""
+    if not isinstance(other, Sequence) or isinstance(other, str | bytes):
+        return False
+    return len(column) == len(other) and all(map(eq, column, other))
+
+
+def stored(column: Any) -> list[Any]:
+    """A column as JSON holds it. For msgspec's `enc_hook`."""
+    return [value != 0 for value in column] if isinstance(column, array) and column.typecode == "B" else list(column)
+
+
+_Columns = TypeVar("_Columns", bound=Struct)
+
+
+def columns_in(text: Raw, kind: type[_Columns], at: str) -> _Columns:
+    """A struct of columns out of its JSON, one column after the other: as lists all of them take ten times the room.
+
+    `at` is where the text stands. Raises msgspec.ValidationError with the place where a column is none.
+    """
+    found = {}
+    for name, column in msgspec.json.decode(text, type=dict[str, Raw]).items():
+        if name in kind.__struct_fields__:
+            try:
+                found[name] = _READ.get(name, _ints_in)(column)
+            except msgspec.ValidationError as error:
+                raise msgspec.ValidationError(str(error).replace("`$", f"`$.{at}.{name}")) from None
+    return kind(**found)
+
+
+def _ints_in(text: Raw) -> Sequence[int]:
+    return ints(msgspec.json.decode(text, type=list[int]))
+
+
+def _flags_in(text: Raw) -> Sequence[int]:
+    return flags(msgspec.json.decode(text, type=list[bool]))
+
+
+def _texts_in(text: Raw) -> Sequence[str]:
+    return texts(msgspec.json.decode(text, type=list[str]))
+
+
+def _numbers_in(text: Raw) -> dict[str, Sequence[Number]]:
+    columns = msgspec.json.decode(text, type=dict[str, Raw])
+    return {name: Numbers(msgspec.json.decode(column, type=list[Number])) for name, column in columns.items()}
+
+
+_READ: Final = {"mid_event": _flags_in, "type": _texts_in, "id": _texts_in, "numbers": _numbers_in}

@@ -1,0 +1,319 @@
+"""A stream as it is being recorded: what the transport hands over goes through the parser into columns that grow.
+
+Nothing here is an object for each event: times, sizes and numbers are arrays, texts share a table, and an event's data is
+looked at and let go. What one read brings is taken together, so that a stream at full rate costs little more than its parsing.
+"""
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import msgspec
+
+from sse_check.columns import Numbers, Texts
+from sse_check.eventstream import Event, EventStreamParser
+from sse_check.fields import json_in, numbers_of, values_at
+from sse_check.mcp import Listener
+from sse_check.recording import Arm, Events, Factor, Head, Phase, Reads, Redirect, StreamRecording, Times
+from sse_check.redaction import Redactor
+from sse_check.scenario import Preset, Until, token_characters
+from sse_check.transport import End, Request, Trace
+from sse_check.transport.arrival import Stamp
+
+PlannedEnd = Literal["event", "events", "data", "json", "duration"]
+
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})  # Fetch Standard: "redirect status"
+# Bounds on what one stream may bring; beyond them it is ended and the recording says so.
+_MAX_EVENTS: Final = 2_000_000
+_MAX_READS: Final = 4_000_000
+_MAX_BODY_BYTES: Final = 1024 * 1024 * 1024
+_MAX_NAMES: Final = 100  # of numeric fields: more are passed over
+_MAX_ERROR_BODY: Final = 16 * 1024  # of a response that is no stream: enough to say what it was
+_BODY_START: Final = 300  # characters of such a body that are kept
+_MAX_TEXT: Final = 256  # characters of an event's type or id that are kept
+_MAX_LAST_ID: Final = 8192  # of the last id, which a reconnect sends whole: servers take headers of about that size
+_MAX_JSON: Final = 4 * 1024 * 1024  # characters of an event that may be the last: a tool's answer may be long, and nothing follows it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamPlan:
+    """One stream to open. `timeout` is in seconds; `hosts` are patterns of hosts that redirects may lead to, None: all.
+
+    `http2`: over HTTP/2, together with the others of its group on one connection.
+    """
+
+    probe: str
+    stream: int
+    phase: Phase
+    request: Request
+    until: Until
+    timeout: float
+    hosts: tuple[str, ...] | None = None
+    factor: Factor | None = None
+    arm: Arm | None = None
+    preset: Preset | None = None
+    http2: bool = False
+
+
+@dataclass(slots=True)
+class LiveStream:
+    """A stream as it is being recorded: columns that grow, for the transport to fill and a live view to read.
+
+    `kernel_reads` is how many of the reads were stamped by the kernel.
+    """
+
+    plan: StreamPlan
+    follow_redirects: bool = True
+    traces: list[Trace] = field(default_factory=list)
+    head_seen: Head | None = None
+    reads_ns: "array[int]" = field(default_factory=lambda: array("q"))
+    errors_ns: "array[int]" = field(default_factory=lambda: array("q"))
+    wire_bytes: "array[int]" = field(default_factory=lambda: array("I"))
+    body_bytes: "array[int]" = field(default_factory=lambda: array("I"))
+    mid_event: "array[int]" = field(default_factory=lambda: array("B"))
+    kernel_reads: int = 0
+    events_ns: "array[int]" = field(default_factory=lambda: array("q"))
+    event_reads: "array[int]" = field(default_factory=lambda: array("I"))
+    event_types: Texts = field(default_factory=Texts)
+    event_ids: Texts = field(default_factory=Texts)
+    event_sizes: "array[int]" = field(default_factory=lambda: array("I"))
+    numbers: dict[str, Numbers] = field(default_factory=dict)
+    tokens: "array[int]" = field(default_factory=lambda: array("I"))
+    comments_ns: "array[int]" = field(default_factory=lambda: array("q"))
+    body_start: bytearray = field(default_factory=bytearray)
+    parser: EventStreamParser = field(default_factory=EventStreamParser)
+    total_bytes: int = 0
+    planned_end: PlannedEnd | None = None
+    over_limit: str | None = None
+    finished: bool = False
+    listener: Listener | None = None
+    negotiated: str | None = None
+
+    # --- the transport's sink -------------------------------------------------------------------------------------
+
+    def head(self, at_ns: int, head: Head) -> bool:
+        """Take the response's head; a redirect that will be followed needs no body."""
+        self.head_seen = head
+        return self.redirect_to() is not None
+
+    def redirect_to(self) -> str | None:
+        """Where the response sends us, if it is a redirect to be followed."""
+        if self.head_seen is None or self.head_seen.status not in _REDIRECTS or not self.follow_redirects:
+            return None
+        return self.head_seen.header("location")
+
+    def body(self, stamp: Stamp, wire_bytes: int, data: bytes) -> bool:
+        """Take one read: stamp it, parse it, see whether the stream's end has been reached."""
+        if wire_bytes or not self.reads_ns:
+            self.reads_ns.append(stamp.ns)
+            self.errors_ns.append(stamp.error_ns)
+            self.kernel_reads += stamp.kernel
+            self.wire_bytes.append(wire_bytes or len(data))
+            self.body_bytes.append(len(data))
+            self.mid_event.append(0)
+        else:
+            self.body_bytes[-1] += len(data)
+        self.total_bytes += len(data)
+        if len(self.body_start) < _BODY_START * 4:
+            self.body_start += data[: _BODY_START * 4]
+        if not self._is_stream():
+            return self.total_bytes > _MAX_ERROR_BODY and self._over(
+                f"the body of status {self.status} has more than {_MAX_ERROR_BODY:,} bytes"
+            )
+        parser = self.parser
+        events = parser.feed(data)
+        if events:
+            self._take(stamp.ns, events)
+        self.mid_event[-1] = parser.mid_event
+        if parser.comments:
+            self.comments_ns.extend([stamp.ns] * len(parser.comments))
+            parser.comments.clear()
+        return self.planned_end is not None or self._limits()
+
+    @property
+    def status(self) -> int | None:
+        """The response's status, once there is one."""
+        return self.head_seen.status if self.head_seen else None
+
+    def _is_stream(self) -> bool:
+        """Whether the body is worth parsing: any body of a 200, whatever its type says; what it was is judged later."""
+        return self.status == 200 and self.plan.phase != "connect"
+
+    def _take(self, at_ns: int, events: list[Event]) -> None:
+        """Add what a read has completed to the columns, up to the event that is the planned end."""
+        if self.plan.preset is not None or self.plan.until.json is not None or self.listener is not None:
+            taken = self._understood(events)
+        else:
+            taken = self._planned(events)
+        if taken < len(events):
+            events = events[:taken]
+            self.parser.last_event_id = events[-1].last_event_id  # what the same read brought after it was not taken
+        types, datas, ids = zip(*events, strict=True)
+        before = len(self.events_ns)
+        self.events_ns.extend([at_ns] * taken)
+        self.event_reads.extend([len(self.reads_ns) - 1] * taken)
+        self.event_types.extend(_cut(types))
+        self.event_ids.extend(_cut(ids))
+        self.event_sizes.extend(map(len, datas))
+        found = numbers_of(datas)
+        for name in found:
+            if name not in self.numbers and len(self.numbers) < _MAX_NAMES:
+                self.numbers[name] = Numbers()
+                self.numbers[name].pad(before)
+        for name, column in self.numbers.items():
+            if name in found:
+                column.extend(found[name])
+            else:
+                column.pad(taken)
+
+    def _planned(self, events: list[Event]) -> int:
+        """How many of the events are the stream's: all, or those up to its planned end, which is noted."""
+        until, before = self.plan.until, len(self.events_ns)
+        if until.event is not None or until.data is not None:
+            for number, event in enumerate(events, 1):
+                if event.type == until.event:
+                    self.planned_end = "event"
+                elif event.data == until.data:
+                    self.planned_end = "data"
+                elif before + number == until.events:
+                    self.planned_end = "events"
+                if self.planned_end is not None:
+                    return number
+        elif until.events is not None and before + len(events) >= until.events:
+            self.planned_end = "events"
+            return until.events - before
+        return len(events)
+
+    def _understood(self, events: list[Event]) -> int:
+        """The same, where what the events say matters: to a conversation, to count tokens, or as the end."""
+        until, preset, before = self.plan.until, self.plan.preset, len(self.events_ns)
+        for number, (kind, data, _) in enumerate(events, 1):
+            value = json_in(data, _MAX_JSON)
+            if self.listener is not None:
+                self.listener(kind, data, value)
+            if preset is not None:
+                self.tokens.append(token_characters(preset, kind, value))
+            own = self.listener is not None and values_at(value, ("method",))  # the other side of a conversation counts by itself
+            if until.json is not None and not own and values_at(value, until.json) == until.json:
+                self.planned_end = "json"
+            elif until.event is not None and kind == until.event:
+                self.planned_end = "event"
+            elif until.data is not None and data == until.data:
+                self.planned_end = "data"
+            elif until.events is not None and before + number >= until.events:
+                self.planned_end = "events"
+            if self.planned_end is not None:
+                return number
+        return len(events)
+
+    def _limits(self) -> bool:
+        if len(self.events_ns) >= _MAX_EVENTS:
+            return self._over(f"more than {_MAX_EVENTS:,} events")
+        if len(self.reads_ns) >= _MAX_READS:
+            return self._over(f"more than {_MAX_READS:,} reads")
+        if self.total_bytes >= _MAX_BODY_BYTES:
+            return self._over(f"more than {_MAX_BODY_BYTES:,} bytes")
+        return False
+
+    def _over(self, what: str) -> bool:
+        self.over_limit = what
+        return True
+
+    # --- the recording --------------------------------------------------------------------------------------------
+
+    def freeze(
+        self,
+        *,
+        redactor: Redactor,
+        first: Trace,
+        last: Trace,
+        end: End,
+        redirects: list[Redirect],
+        url: str,
+        run_started_ns: int,
+        sent_at: float,
+    ) -> StreamRecording:
+        """What was observed, relative to the first request's sending and without secrets."""
+        zero = first.sent_ns if first.sent_ns is not None else first.started_ns
+
+        def since(at: int | None) -> int | None:
+            return None if at is None else at - zero
+
+        head = self.head_seen
+        is_event_stream = head is not None and head.media_type == "text/event-stream"
+        shown = (
+            ""
+            if self._is_stream() and is_event_stream and (self.events_ns or not self.total_bytes)
+            else self.body_start.decode("utf-8", "replace")
+        )
+        numbers = {redactor.text(name): column for name, column in self.numbers.items()}
+        return StreamRecording(
+            probe=redactor.text(self.plan.probe),
+            stream=self.plan.stream,
+            phase=self.plan.phase,
+            factor=self.plan.factor,
+            arm=self.plan.arm,
+            max_streams=last.max_streams,
+            negotiated=self.negotiated,
+            method=self.plan.request.method,
+            url=redactor.url(url),
+            sent_at=sent_at,
+            run_ns=zero - run_started_ns,
+            peer=last.peer,
+            times=Times(
+                started_ns=first.started_ns - zero,
+                resolved_ns=since(last.resolved_ns),
+                connected_ns=since(last.connected_ns),
+                tls_ns=since(last.tls_ns),
+                head_ns=since(last.head_ns),
+                ended_ns=end.at_ns - zero,
+            ),
+            redirects=tuple(Redirect(status=r.status, location=redactor.url(r.location)[:2000], at_ns=r.at_ns - zero) for r in redirects),
+            head=head and msgspec.structs.replace(head, reason=redactor.text(head.reason)[:200], headers=_kept_headers(head, redactor)),
+            clock="kernel" if self.kernel_reads == len(self.reads_ns) > 0 else "mixed" if self.kernel_reads else "user",
+            reads=Reads(
+                at_ns=_relative(self.reads_ns, zero),
+                error_ns=self.errors_ns,
+                wire_bytes=self.wire_bytes,
+                body_bytes=self.body_bytes,
+                mid_event=self.mid_event,
+            ),
+            events=Events(
+                at_ns=_relative(self.events_ns, zero),
+                read=self.event_reads,
+                type=self.event_types.mapped(redactor.text),
+                id=self.event_ids.mapped(redactor.text),
+                size=self.event_sizes,
+                numbers=dict(numbers),
+                tokens=self.tokens,
+            ),
+            comments_ns=_relative(self.comments_ns, zero),
+            retry_ms=self.parser.retry,
+            last_event_id=redactor.text(self.parser.last_event_id[:_MAX_LAST_ID]),
+            unknown_lines=self.parser.unknown_lines,
+            oversized=self.parser.oversized,
+            body_start=redactor.text(shown)[:_BODY_START],
+            ended=end.ended,
+            planned_end=self.planned_end,
+            reason=end.reason,
+            error=end.error and redactor.text(end.error),
+        )
+
+
+def _relative(times: "array[int]", zero: int) -> "array[int]":
+    """Times since a moment."""
+    return array("q", map((-zero).__add__, times))
+
+
+def _cut(texts: Sequence[str]) -> Sequence[str]:
+    """The texts, each no longer than what is kept."""
+    return texts if max(map(len, texts)) <= _MAX_TEXT else [text[:_MAX_TEXT] for text in texts]
+
+
+def _kept_headers(head: Head, redactor: Redactor) -> tuple[tuple[str, str], ...]:
+    """The response's headers as they may be kept; `Location` is a URL and is cleaned as one."""
+    return tuple(
+        (redactor.text(name), redactor.url(value) if name.lower() == "location" else redactor.header(name, value))
+        for name, value in head.headers
+    )

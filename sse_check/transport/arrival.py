@@ -1,0 +1,147 @@
+"""When bytes arrived: by the kernel's receive stamps, on the clock of everything else, and how far off that may be.
+
+A reader that stamps with its own clock is wrong by its own load: what waits in the socket while it does something else
+looks late. Linux stamps each packet as it comes in (SO_TIMESTAMPNS; Documentation/networking/timestamping.rst of the
+kernel), and hands the stamp of the newest byte of a read over with it. That is when an event was complete, however late
+it is read. Two things remain:
+
+* A read can hold more than one event, and only the last of them has the stamp's time. They came after whatever was read
+  before, and after the loop last looked and found nothing: so far before the stamp they may have arrived, and no further.
+* The stamps are of the wall clock. Its distance to the monotonic one is measured at every turn of the loop; where it
+  jumps, that turn's reads are stamped by this process instead.
+
+Where the kernel gives no stamp (other systems; the first packets after the first socket asked for them), the read is
+stamped by this process, and all of its events may have arrived earlier, by as much.
+"""
+
+import asyncio
+import selectors
+import socket
+import struct
+import sys
+import time
+from typing import Any, Final, NamedTuple
+
+# The socket module does not know it; of Linux, include/uapi/asm-generic/socket.h (SO_TIMESTAMPNS_OLD).
+_SO_TIMESTAMPNS: Final = 35
+_TIMESPEC: Final = struct.Struct("@ll")
+ANCILLARY_BYTES: Final = socket.CMSG_SPACE(_TIMESPEC.size) if sys.platform == "linux" else 0
+
+# The two clocks are read one after the other: a distance that seems to have changed by less has not.
+_JITTER_NS: Final = 2_000
+_ATTEMPTS: Final = 5
+# Both clocks are slewed alike, so a distance that has changed by more was set: a jump of the wall clock.
+_JUMP_NS: Final = 1_000_000
+
+
+class Stamp(NamedTuple):
+    """When a read's newest byte arrived, in nanoseconds of the monotonic clock, and who says so.
+
+    `error_ns`: what the read holds arrived at most so long before. By the kernel's stamp that is not true of its last byte,
+    which arrived then; by this process's own (`kernel` is false) it is true of all.
+    """
+
+    ns: int
+    error_ns: int
+    kernel: bool
+
+
+class Polls(selectors.DefaultSelector):
+    """A selector that notes when it last looked, and how far the wall clock is from the monotonic one.
+
+    `before_ns` is when the look before the last returned: what the last one found ready was not there yet.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last_ns = self.before_ns = time.monotonic_ns()
+        self.distance_ns = _distance()
+        self.jumped = False
+
+    def select(self, timeout: float | None = None) -> Any:
+        """As the selector below it does."""
+        ready = super().select(timeout)
+        now = time.monotonic_ns()
+        self.before_ns, self.last_ns = self.last_ns, now
+        self.jumped = False
+        if abs(now - time.time_ns() - self.distance_ns) > _JITTER_NS:
+            distance = _distance()
+            self.jumped = abs(distance - self.distance_ns) > _JUMP_NS
+            self.distance_ns = distance
+        return ready
+
+
+def _distance() -> int:
+    """The monotonic clock minus the wall clock, from the closest of a few looks at both: the process may be put aside in between."""
+    looks = []
+    for _ in range(_ATTEMPTS):
+        before, wall, after = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
+        looks.append((after - before, (before + after) // 2 - wall))
+    return min(looks)[1]
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """The event loop in which arrivals are stamped. In any other the stamps are this process's."""
+
+    def __init__(self) -> None:
+        self.polls = Polls()
+        super().__init__(self.polls)
+        # The kernel stamps packets from when the first socket asks for it; this one keeps it at it.
+        self._asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        ask_for_stamps(self._asking)
+
+    def close(self) -> None:
+        """Close the loop."""
+        self._asking.close()
+        super().close()
+
+
+def polls_of(loop: asyncio.AbstractEventLoop) -> Polls | None:
+    """The noting selector of a loop, if it has one."""
+    return loop.polls if isinstance(loop, Loop) else None
+
+
+def ask_for_stamps(sock: socket.socket) -> None:
+    """From now on the kernel stamps what this socket receives, if it can."""
+    if sys.platform == "linux":
+        sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+
+
+class Arrivals:
+    """Stamps the reads of one connection, in their order."""
+
+    __slots__ = ("_emptied", "_floor_ns", "_polls")
+
+    def __init__(self, polls: Polls | None) -> None:
+        """From here on: nothing that is read later has arrived before."""
+        self._polls = polls
+        self._floor_ns = time.monotonic_ns()
+        self._emptied = True
+
+    def stamp(self, ancillary: list[tuple[int, int, bytes]], *, emptied: bool) -> Stamp:
+        """The stamp of the read that has just been made. `emptied` says whether it took all that was there."""
+        now, polls, floor = time.monotonic_ns(), self._polls, self._floor_ns
+        since, at = floor, None
+        if polls is not None:
+            # What an earlier read left behind was there already when the loop looked.
+            if self._emptied and polls.before_ns > floor:
+                since = polls.before_ns
+            if not polls.jumped:
+                at = _kernel_time(ancillary, polls.distance_ns)
+        self._emptied = emptied
+        if at is None:
+            if emptied:
+                self._floor_ns = now
+            return Stamp(now, max(0, now - since), False)
+        # It came before it was read, and not before what was read before it; what follows came after it.
+        at = self._floor_ns = max(min(at, now), floor)
+        return Stamp(at, max(0, at - since), True)
+
+
+def _kernel_time(ancillary: list[tuple[int, int, bytes]], distance_ns: int) -> int | None:
+    """The kernel's stamp among a read's ancillary data, on the monotonic clock; None where there is none."""
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(data) == _TIMESPEC.size:
+            seconds, nanoseconds = _TIMESPEC.unpack(data)
+            return seconds * 1_000_000_000 + nanoseconds + distance_ns if seconds else None
+    return None
