@@ -673,6 +673,8 @@ async def connect_proxy(answer: bytes = b"HTTP/1.1 200 Connection established\r\
         yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
     finally:
         server.close()
+        if tasks:
+            await asyncio.wait(tasks, timeout=1.0)  # whoever asked has gone, or goes now
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
