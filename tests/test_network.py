@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import trustme
 
-from sse_check.arguments import resolve_table
-from sse_check.cli import _allowed_hosts
+from sse_check.action import allowed_hosts
 from sse_check.errors import UsageError
 from sse_check.pipeline import check
 from sse_check.scenario import Probe, Scenario, Target, Tls, Until, expanded, load, variants_of
+from sse_check.sources import resolve_table
 from sse_check.transport.resolve import known_address
 from tests.support.process import sse_check
 from tests.support.servers import SSE_HEAD, answering, chunk, raw_server
@@ -73,10 +73,10 @@ def test_the_hosts_that_are_allowed_hold_for_all_that_is_asked(more, said):
     target = Target(url="https://internal.test", **more)
     asked = Scenario(version=1, target=target, probes=(Probe(name="a", url="https://ok.test/events"),))
     if said is None:
-        assert _allowed_hosts(asked, ("ok.test", "192.0.2.*")) == ("ok.test", "192.0.2.*")
+        assert allowed_hosts(asked, ("ok.test", "192.0.2.*")) == ("ok.test", "192.0.2.*")
     else:
         with pytest.raises(UsageError, match=re.escape(said)):
-            _allowed_hosts(asked, ("ok.test", "192.0.2.*"))
+            allowed_hosts(asked, ("ok.test", "192.0.2.*"))
 
 
 async def test_versions_of_ip_are_compared_by_a_probe_of_each():

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from sse_check import reaper
-from sse_check.arguments import load_file
 from sse_check.redaction import Redactor
 from sse_check.scenario import Compare, Probe, Scenario, ScenarioError, Service, Target, Variables, compared, derive, start_order
 from sse_check.scenario.redacted import redact_scenario
 from sse_check.services import engine
+from sse_check.sources import load_file
 
 if TYPE_CHECKING:
     from docker import DockerClient

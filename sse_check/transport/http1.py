@@ -115,8 +115,8 @@ class _Exchange:
         if self._body is None:
             self._head_bytes += len(data)
             if broken is None and (self._head_bytes > _MAX_HEAD_BYTES or len(self._fields) > _MAX_FIELDS):
-                error = f"a head of more than {_MAX_HEAD_BYTES:,} bytes or {_MAX_FIELDS:,} fields"
-                broken = End(ended="error", at_ns=stamp.ns, reason="protocol", error=error)
+                said = f"a head of more than {_MAX_HEAD_BYTES:,} bytes or {_MAX_FIELDS:,} fields"
+                broken = End(ended="error", at_ns=stamp.ns, reason="protocol", error=said)
         elif self._pieces or with_body:
             pieces = self._pieces
             body = pieces[0] if len(pieces) == 1 else b"".join(pieces)

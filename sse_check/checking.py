@@ -1,0 +1,75 @@
+"""A check from its scenario to its reports, with its progress shown: what the command line and the action share."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from sse_check.baseline import Run as Baseline
+from sse_check.errors import UsageError
+from sse_check.interruption import Interruption
+from sse_check.pipeline import Checked, ReportDirError, check, prepare_report_dir, publish
+from sse_check.progress import Progress
+from sse_check.redaction import Redactor
+from sse_check.scenario import Scenario, check_url
+from sse_check.transport.arrival import Loop
+
+
+def check_addresses(**given: str | None) -> None:
+    """See that metrics can be pushed to these addresses, before anything is sent. The message repeats none: it may hold a password.
+
+    Raises UsageError.
+    """
+    for name, url in given.items():
+        try:
+            if url:
+                check_url(url)
+        except ValueError:
+            raise UsageError(
+                f"{name}: no address that can be pushed to. Write http://HOST:PORT or https://USER:PASSWORD@HOST, percent-encoded."
+            ) from None
+
+
+def pushed(checked: Checked, pushgateway: str | None, otlp: str | None, secrets: Sequence[str]) -> tuple[str, ...]:
+    """Push the metrics where that is asked for; a sentence for each push that failed, which changes no verdict."""
+    if not (pushgateway or otlp):
+        return ()
+    from sse_check.monitoring import push  # here: it needs the Pushgateway's client, and few runs push
+
+    return push(checked.result, pushgateway=pushgateway, otlp=otlp, environ=os.environ, redactor=Redactor(secrets))
+
+
+def observed(
+    scenario: Scenario,
+    *,
+    secrets: Sequence[str],
+    report_dir: Path | None,
+    hosts: tuple[str, ...] | None,
+    progress: Progress,
+    interruption: Interruption,
+    baseline: Baseline | None,
+) -> Checked:
+    """Run the check with its progress shown, and write its reports. Raises UsageError, before anything is sent."""
+    # What libraries log can hold a stranger's text; what matters of it reaches the report.
+    logging.getLogger().addHandler(logging.NullHandler())
+
+    async def observe() -> Checked:
+        showing = asyncio.ensure_future(progress.show())
+        try:
+            return await check(scenario, secrets=secrets, hosts=hosts, interruption=interruption, audience=progress, baseline=baseline)
+        finally:
+            showing.cancel()
+            await asyncio.gather(showing, return_exceptions=True)
+            progress.finish()
+
+    try:
+        if report_dir is not None:
+            prepare_report_dir(report_dir)
+        with asyncio.Runner(loop_factory=Loop) as runner:
+            checked = runner.run(observe())
+        if report_dir is not None:
+            publish(checked, report_dir)
+    except ReportDirError as error:
+        raise UsageError(str(error)) from None
+    return checked
