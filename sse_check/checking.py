@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sse_check.baseline import Run as Baseline
+from sse_check.calibration import calibrate
 from sse_check.errors import UsageError
 from sse_check.interruption import Interruption
 from sse_check.pipeline import Checked, ReportDirError, check, prepare_report_dir, publish
@@ -57,7 +58,15 @@ def observed(
     async def observe() -> Checked:
         showing = asyncio.ensure_future(progress.show())
         try:
-            return await check(scenario, secrets=secrets, hosts=hosts, interruption=interruption, audience=progress, baseline=baseline)
+            return await check(
+                scenario,
+                secrets=secrets,
+                hosts=hosts,
+                interruption=interruption,
+                audience=progress,
+                baseline=baseline,
+                calibration=await calibrate(),
+            )
         finally:
             showing.cancel()
             await asyncio.gather(showing, return_exceptions=True)

@@ -40,7 +40,8 @@ _MAX_JSON: Final = 4 * 1024 * 1024  # characters of an event that may be the las
 class StreamPlan:
     """One stream to open. `timeout` is in seconds; `hosts` are patterns of hosts that redirects may lead to, None: all.
 
-    `http2`: over HTTP/2, together with the others of its group on one connection.
+    `http2`: over HTTP/2, together with the others of its group on one connection. `opens_after` is in seconds from when
+    the first of its group is opened.
     """
 
     probe: str
@@ -54,6 +55,7 @@ class StreamPlan:
     arm: Arm | None = None
     preset: Preset | None = None
     http2: bool = False
+    opens_after: float = 0.0
 
 
 @dataclass(slots=True)
@@ -130,6 +132,11 @@ class LiveStream:
             self.comments_ns.extend([stamp.ns] * len(parser.comments))
             parser.comments.clear()
         return self.planned_end is not None or self._limits()
+
+    @property
+    def opening(self) -> bool:
+        """Whether its connection is still being made."""
+        return not self.finished and (not self.traces or self.traces[-1].sent_ns is None)
 
     @property
     def status(self) -> int | None:

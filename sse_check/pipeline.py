@@ -19,7 +19,7 @@ from sse_check.diagnosis import FollowUp, follow_ups, open_sizes
 from sse_check.interruption import Interruption
 from sse_check.live import LiveStream
 from sse_check.probe import Stop
-from sse_check.recording import Recording, from_lines, merge, to_lines
+from sse_check.recording import Calibration, Recording, from_lines, merge, to_lines
 from sse_check.redaction import Redactor, implied_secrets, named_texts
 from sse_check.report import Report, Result, build_report, junit_xml, openmetrics, report_html, report_json, summary_markdown
 from sse_check.scenario import Probe, Scenario, WebSocketFallback
@@ -75,6 +75,7 @@ class _Observing:
     stop: Stop
     hosts: tuple[str, ...] | None
     audience: Audience
+    calibration: Calibration | None
 
 
 async def check(
@@ -85,6 +86,7 @@ async def check(
     interruption: Interruption | None = None,
     audience: Audience | None = None,
     baseline: Baseline | None = None,
+    calibration: Calibration | None = None,
 ) -> Checked:
     """Start the scenario's services, observe what it asks for, judge it, and try the fallbacks where SSE is not viable.
 
@@ -103,6 +105,7 @@ async def check(
         stop=Stop(),
         hosts=hosts,
         audience=audience or Audience(),
+        calibration=calibration,
     )
     interruption = interruption or Interruption()
     with interruption.asking(lambda name: _soon(loop, run.stop, name)):
@@ -136,7 +139,9 @@ async def _observed(run: _Observing, addresses: Mapping[str, str], *, ready: boo
         run.audience.watch(run.redactor.text(live.plan.probe), live)
 
     planner = Planner(scenario, hosts=hosts, addresses=addresses)
-    session = Session(scenario, Run(redactor=run.redactor, stop=run.stop, hosts=hosts, addresses=addresses, watch=watch))
+    session = Session(
+        scenario, Run(redactor=run.redactor, stop=run.stop, hosts=hosts, addresses=addresses, watch=watch, calibration=run.calibration)
+    )
     try:
         if ready:
             run.audience.stage(run.redactor.text(f"Probing {urlsplit(scenario.base_url).hostname}"))

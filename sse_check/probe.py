@@ -75,6 +75,8 @@ async def observe(
     try:
         async with asyncio.timeout(limit) as timer:
             with stop.ending(timer):
+                if stop.why is not None:
+                    await asyncio.sleep(0)  # where the timer strikes: nothing is opened any more
                 end = await _follow(plan, live, redirects, clock, talk.fetch if talk else fetch)
     except TimeoutError:
         now = clock()
@@ -92,6 +94,7 @@ async def observe(
             await talk.close(clock)
     if live.over_limit is not None:
         end = End(ended="error", at_ns=end.at_ns, reason="limit", error=live.over_limit)
+    live.traces = live.traces or [Trace(started_ns=began)]
     first = live.traces[-1 if talk else 0]  # what comes before the stream of a conversation is none of its time
     if first.sent_ns is not None:
         sent_at += (first.sent_ns - began) / 1e9

@@ -229,6 +229,7 @@ class Calibration(Struct, frozen=True, kw_only=True):
 class Environment(Struct, frozen=True, kw_only=True):
     """The machine that measured, and how late it was: the event loop's lag in seconds, sampled all through the run.
 
+    `cpu_seconds` is what this process took of a core in the `open_seconds` in which streams were open.
     `inside` says what sse-check ran in, where localhost is not the machine's: a `container`, or the container of an
     `action`. `gateway` is the address at which the machine is reached from there.
     """
@@ -240,6 +241,8 @@ class Environment(Struct, frozen=True, kw_only=True):
     loop_lag_p99: float = 0.0
     loop_lag_max: float = 0.0
     loop_lag_samples: int = 0
+    cpu_seconds: float = 0.0
+    open_seconds: float = 0.0
     proxies: tuple[str, ...] = ()
     inside: Literal["container", "action"] | None = None
     gateway: str | None = None

@@ -9,21 +9,18 @@
 """
 
 import asyncio
-import platform
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.request import getproxies
 
-from sse_check import __version__
 from sse_check.live import LiveStream, StreamPlan
-from sse_check.place import gateway, inside
+from sse_check.machine import Machine
 from sse_check.planning import Planner
 from sse_check.probe import Stop, observe
 from sse_check.reconnect import resumed
-from sse_check.recording import Environment, Recording, StreamRecording
+from sse_check.recording import Calibration, Recording, StreamRecording
 from sse_check.redaction import Redactor
 from sse_check.scenario import Instance, Scenario
 from sse_check.scenario.redacted import redact_scenario
@@ -31,8 +28,11 @@ from sse_check.transport import Clock, Fetch
 from sse_check.transport.http1 import fetch as fetch_http1
 from sse_check.transport.http2 import Http2
 
-_LAG_INTERVAL: Final = 0.02  # seconds between samples of the loop's lag
-_MAX_LAG_SAMPLES: Final = 500_000
+# Connections that are being made at a time. A server queues so many before it refuses or forgets some: 128 on Linux before
+# 5.4 (net.core.somaxconn), and what many programs still ask for.
+MOST_OPENING: Final = 100
+_TURN_S: Final = 0.001
+_GLANCE_S: Final = 0.25  # how soon a stop is seen while a ramp waits
 # Before a follow-up: servers and proxies notice only after a while that the streams before it are closed.
 _SETTLE_S: Final = 0.5
 
@@ -50,6 +50,7 @@ class Run:
     hosts: tuple[str, ...] | None = None
     addresses: Mapping[str, str] = field(default_factory=dict)
     watch: Callable[[LiveStream], None] = lambda live: None
+    calibration: Calibration | None = None
 
 
 class Session:
@@ -61,18 +62,18 @@ class Session:
         self._run = run
         self._started_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self._began = run.clock()
-        self._lags: list[float] = []
+        self._machine = Machine()
         self._streams: list[StreamRecording] = []
         self._budget = asyncio.get_running_loop().call_later(scenario.budget, run.stop.trip, "budget")
 
     async def observe(self, groups: Sequence[Sequence[StreamPlan]]) -> None:
         """Open the groups one after the other, up to the first that the health check or a stop forbids."""
-        async with self._measured():
+        async with self._machine.watched():
             await self._observe(groups)
 
     async def search(self, plans: Sequence[StreamPlan]) -> None:
         """Open streams that look for limits: all at once, and each on a connection of its own, as a proxy times connections too."""
-        async with self._measured():
+        async with self._machine.watched():
             found = await asyncio.gather(*(_together([plan], self._run, self._began) for plan in plans))
             self._streams += [stream for group in found for stream in group]
 
@@ -82,18 +83,8 @@ class Session:
         async def open_stream(of: StreamPlan) -> StreamRecording:
             return (await _together([of], self._run, self._began))[0]
 
-        async with self._measured():
+        async with self._machine.watched():
             self._streams += await resumed(plan, after, instance=instance, open_stream=open_stream, stop=self._run.stop)
-
-    @asynccontextmanager
-    async def _measured(self) -> AsyncIterator[None]:
-        """The loop's lag is sampled meanwhile, and only then: what happens between the streams delays none of them."""
-        sampler = asyncio.ensure_future(_sample_lag(self._lags))
-        try:
-            yield
-        finally:
-            sampler.cancel()
-            await asyncio.gather(sampler, return_exceptions=True)
 
     async def _observe(self, groups: Sequence[Sequence[StreamPlan]]) -> None:
         for group in groups:
@@ -111,7 +102,7 @@ class Session:
         return Recording(
             started_at=self._started_at,
             scenario=redact_scenario(self._scenario, self._run.redactor),
-            environment=environment(self._lags, self._run.redactor),
+            environment=self._machine.environment(self._run.redactor, self._run.calibration),
             streams=tuple(self._streams),
             interrupted=self._run.stop.why,
         )
@@ -142,48 +133,38 @@ async def _together(group: Sequence[StreamPlan], run: Run, began: int) -> list[S
             return http2.fetch if plan.http2 and plan.factor != "direct" else fetch_http1
 
         return await asyncio.gather(
-            *(
-                observe(
-                    live.plan,
-                    clock=run.clock,
-                    redactor=run.redactor,
-                    run_started_ns=began,
-                    stop=run.stop,
-                    live=live,
-                    fetch=fetch(live.plan),
+            *[
+                asyncio.ensure_future(
+                    observe(
+                        live.plan,
+                        clock=run.clock,
+                        redactor=run.redactor,
+                        run_started_ns=began,
+                        stop=run.stop,
+                        live=live,
+                        fetch=fetch(live.plan),
+                    )
                 )
-                for live in lives
-            )
+                async for live in _in_turn(lives, run.stop)
+            ]
         )
+
+
+async def _in_turn(lives: Sequence[LiveStream], stop: Stop) -> AsyncIterator[LiveStream]:
+    """Each stream when it is to be opened: by its ramp, and no more at a time than a server takes. A stop opens all the rest."""
+    began = time.monotonic()
+    opening: list[LiveStream] = []
+    for live in lives:
+        while stop.why is None:
+            opening = [other for other in opening if other.opening]
+            wait = live.plan.opens_after - (time.monotonic() - began)
+            if wait <= 0 and len(opening) < MOST_OPENING:
+                break
+            await asyncio.sleep(min(max(wait, _TURN_S), _GLANCE_S))
+        opening.append(live)
+        yield live
 
 
 def _healthy(stream: StreamRecording) -> bool:
     """The scenario's own condition for going on, not a judgement: the health path must answer 200."""
     return stream.head is not None and stream.head.status == 200
-
-
-async def _sample_lag(lags: list[float]) -> None:
-    """How late the event loop wakes a sleeper, in seconds, again and again: the run's own measurement error."""
-    while len(lags) < _MAX_LAG_SAMPLES:
-        due = time.monotonic() + _LAG_INTERVAL
-        await asyncio.sleep(_LAG_INTERVAL)
-        lags.append(max(0.0, time.monotonic() - due))
-
-
-def environment(lags: list[float], redactor: Redactor) -> Environment:
-    """The measuring machine, and its lag over the run."""
-    ordered = sorted(lags) or [0.0]
-    where = inside()
-    proxies = {kind: url for kind, url in getproxies().items() if kind in ("http", "https", "all")}
-    return Environment(
-        version=__version__,
-        python=platform.python_version(),
-        platform=f"{platform.system()} {platform.machine()}",
-        loop_lag_p50=round(ordered[len(ordered) // 2], 6),
-        loop_lag_p99=round(ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))], 6),
-        loop_lag_max=round(ordered[-1], 6),
-        loop_lag_samples=len(lags),
-        proxies=tuple(f"{kind}: {redactor.url(url)}" for kind, url in sorted(proxies.items())),
-        inside=where,
-        gateway=gateway() if where else None,
-    )
