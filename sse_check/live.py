@@ -5,7 +5,7 @@ looked at and let go. What one read brings is taken together, so that a stream a
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -13,7 +13,7 @@ import msgspec
 
 from sse_check.columns import Numbers, Texts
 from sse_check.eventstream import Event, EventStreamParser
-from sse_check.fields import json_in, numbers_of, values_at
+from sse_check.fields import json_in, numbers_in, numbers_of, values_at
 from sse_check.mcp import Listener
 from sse_check.recording import Arm, Events, Factor, Head, Phase, Reads, Redirect, StreamRecording, Times
 from sse_check.redaction import Redactor
@@ -156,6 +156,9 @@ class LiveStream:
         if taken < len(events):
             events = events[:taken]
             self.parser.last_event_id = events[-1].last_event_id  # what the same read brought after it was not taken
+        if taken == 1:
+            self._keep(at_ns, *events[0])
+            return
         types, datas, ids = zip(*events, strict=True)
         before = len(self.events_ns)
         self.events_ns.extend([at_ns] * taken)
@@ -164,15 +167,32 @@ class LiveStream:
         self.event_ids.extend(_cut(ids))
         self.event_sizes.extend(map(len, datas))
         found = numbers_of(datas)
-        for name in found:
-            if name not in self.numbers and len(self.numbers) < _MAX_NAMES:
-                self.numbers[name] = Numbers()
-                self.numbers[name].pad(before)
+        self._begin_columns(found, before)
         for name, column in self.numbers.items():
             if name in found:
                 column.extend(found[name])
             else:
                 column.pad(taken)
+
+    def _keep(self, at_ns: int, kind: str, data: str, event_id: str) -> None:
+        """Add one event to the columns: what a live stream does nearly always, and most of its cost."""
+        before = len(self.events_ns)
+        self.events_ns.append(at_ns)
+        self.event_reads.append(len(self.reads_ns) - 1)
+        self.event_types.append(kind[:_MAX_TEXT])
+        self.event_ids.append(event_id[:_MAX_TEXT])
+        self.event_sizes.append(len(data))
+        found = numbers_in(data)
+        self._begin_columns(found, before)
+        for name, column in self.numbers.items():
+            column.append(found.get(name))
+
+    def _begin_columns(self, names: Iterable[str], before: int) -> None:
+        """A column for each number that is there for the first time."""
+        for name in names:
+            if name not in self.numbers and len(self.numbers) < _MAX_NAMES:
+                self.numbers[name] = Numbers()
+                self.numbers[name].pad(before)
 
     def _planned(self, events: list[Event]) -> int:
         """How many of the events are the stream's: all, or those up to its planned end, which is noted."""
