@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ACTIONS := action.yml composite/action.yml
 WORKFLOWS := $(wildcard .github/workflows/*.yml examples/workflows/*.yml)
+MANIFESTS := $(wildcard examples/kubernetes/*.yml)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
 
 .PHONY: demo test lab container check bench fix lock clean
@@ -28,6 +29,8 @@ check: .venv/.dev .venv/.lab .venv/.workflows  ## formatting, lint, types, the w
 	$(BIN)/hadolint Dockerfile tests/container/standins/*/Dockerfile examples/*/*/Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions $(ACTIONS)
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows $(WORKFLOWS)
+	$(BIN)/kubernetes-validate --strict --quiet --kubernetes-version 1.29 $(MANIFESTS)
+	$(BIN)/kubernetes-validate --strict --quiet $(MANIFESTS)
 	$(BIN)/actionlint -config-file .github/actionlint.yaml $(WORKFLOWS)
 	$(BIN)/zizmor --offline --persona=auditor --no-progress --config .github/zizmor.yml $(ACTIONS) $(WORKFLOWS)
 

@@ -16,6 +16,7 @@ from sse_check.probe import host_allowed
 from sse_check.progress import Progress
 from sse_check.report import terminal_text
 from sse_check.scenario import Place, Scenario, Variables
+from sse_check.shards import read_part
 from sse_check.sources import load_baseline, load_file, url_scenario
 
 
@@ -42,6 +43,7 @@ def run_action(environ: Mapping[str, str], interruption: Interruption, out: Text
     report_dir = github.inside_workspace(inputs.workspace, inputs.report_dir, "report-dir")
     baseline = _baseline_of(inputs, out)
     check_addresses(SSE_CHECK_PUSHGATEWAY=inputs.pushgateway, SSE_CHECK_OTLP=inputs.otlp)
+    part = read_part(inputs.shard, inputs.start_at, environ, names=("SSE_CHECK_SHARD", "SSE_CHECK_START_AT"))
 
     for setting in forget_missing_certificates():
         github.annotate(
@@ -59,6 +61,7 @@ def run_action(environ: Mapping[str, str], interruption: Interruption, out: Text
                 progress=progress,
                 interruption=interruption,
                 baseline=baseline,
+                part=part,
             )
         # The outputs first, and then what only people read: an interrupted step has seconds.
         github.write_outputs(inputs.output_file, github.outputs(checked.result, inputs.report_dir))

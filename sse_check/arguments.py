@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("scenario", metavar="SCENARIO.yml", type=Path)
     _add_variables(run)
     _add_resolve(run)
+    _add_sharing(run)
     _add_reporting(run, fail_on=True)
     _add_pushing(run)
 
@@ -63,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     probe.add_argument("--cacert", metavar="FILE", help="a PEM file of further certificate authorities")
     probe.add_argument("--cert", metavar="FILE", help="the client's certificate, a PEM file; with --key, or its key in it")
     probe.add_argument("--key", metavar="FILE", help="the private key of --cert")
+    _add_sharing(probe)
     _add_reporting(probe, fail_on=True)
     _add_pushing(probe)
 
@@ -129,6 +131,13 @@ def _add_reporting(parser: argparse.ArgumentParser, *, fail_on: bool) -> argpars
     earlier = parser.add_mutually_exclusive_group()
     earlier.add_argument("--baseline", metavar="REPORT.json", type=Path, help="an earlier run's report, to see what got worse since")
     return earlier
+
+
+def _add_sharing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--shard", metavar="I/N", default="", help="open only this share of the streams: 2/4, or job/4 in an Indexed Job of Kubernetes"
+    )
+    parser.add_argument("--start-at", metavar="INSTANT", default="", help="when all shards begin: 2026-01-15T10:30:00Z")
 
 
 def _add_pushing(parser: argparse.ArgumentParser) -> None:

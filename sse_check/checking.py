@@ -14,6 +14,7 @@ from sse_check.pipeline import Checked, ReportDirError, check, prepare_report_di
 from sse_check.progress import Progress
 from sse_check.redaction import Redactor
 from sse_check.scenario import Scenario, check_url
+from sse_check.shards import Part
 from sse_check.transport.arrival import Loop
 
 
@@ -50,6 +51,7 @@ def observed(
     progress: Progress,
     interruption: Interruption,
     baseline: Baseline | None,
+    part: Part,
 ) -> Checked:
     """Run the check with its progress shown, and write its reports. Raises UsageError, before anything is sent."""
     # What libraries log can hold a stranger's text; what matters of it reaches the report.
@@ -66,6 +68,7 @@ def observed(
                 audience=progress,
                 baseline=baseline,
                 calibration=await calibrate(),
+                part=part,
             )
         finally:
             showing.cancel()

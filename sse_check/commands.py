@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from sse_check.progress import Progress, show_result
 from sse_check.recording import RecordingError
 from sse_check.report import report_json, terminal_text
 from sse_check.scenario import Scenario
+from sse_check.shards import read_part
 from sse_check.sources import load_baseline, load_file, probe_scenario, resolved, variables_of
 
 
@@ -38,6 +40,7 @@ def _demo(args: argparse.Namespace) -> Checked:
         raise UsageError(f'--fault: "{args.fault}" cannot be shown. Known: {", ".join(FAULTS)}.')
     args.report_dir = args.report_dir or Path("sse-check-demo")
     args.pushgateway = args.otlp = None
+    args.shard = args.start_at = ""
     with demo_server(args.fault) as base:
         return _check(demo_scenario(base, args.fault), (), args)
 
@@ -53,6 +56,7 @@ def _check(scenario: Scenario, secrets: Sequence[str], args: argparse.Namespace)
             progress=Progress(sys.stderr, live=sys.stderr.isatty()),
             interruption=interruption,
             baseline=load_baseline(args.baseline) if args.baseline else None,
+            part=read_part(args.shard, args.start_at, os.environ, names=("--shard", "--start-at")),
         )
         _print_result(checked, args)
         for said in pushed(checked, args.pushgateway, args.otlp, secrets):
@@ -72,6 +76,8 @@ def _judge(args: argparse.Namespace) -> Checked:
         raise UsageError(str(error)) from None
     except OSError as error:
         raise UsageError(f"{error.filename}: the recording cannot be read: {error.strerror}.") from None
+    for doubt in checked.doubts:
+        print(for_log(f"sse-check: {doubt}"), file=sys.stderr)
     _print_result(checked, args)
     return checked
 

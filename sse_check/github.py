@@ -44,6 +44,8 @@ class Inputs:
     baseline: str
     pushgateway: str
     otlp: str
+    shard: str
+    start_at: str
     containers: bool
     allow_hosts: tuple[str, ...]
     debug: bool
@@ -83,6 +85,9 @@ def read_inputs(environ: Mapping[str, str]) -> Inputs:
         # No inputs: their URLs may hold a password, and a variable of the step's `env` is what an exporter is configured by.
         pushgateway=environ.get("SSE_CHECK_PUSHGATEWAY", "").strip(),
         otlp=environ.get("SSE_CHECK_OTLP", "").strip(),
+        # A matrix knows its own place, and all its jobs have the same inputs.
+        shard=environ.get("SSE_CHECK_SHARD", ""),
+        start_at=environ.get("SSE_CHECK_START_AT", ""),
         containers=containers == "true",
         debug=environ.get("RUNNER_DEBUG") == "1",
         allow_hosts=tuple(line.strip() for line in _input(environ, "allow-hosts").splitlines() if line.strip()),

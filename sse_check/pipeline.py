@@ -4,7 +4,9 @@ import asyncio
 import os
 import signal
 import tempfile
+import time
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -18,11 +20,13 @@ from sse_check.baseline import Run as Baseline
 from sse_check.diagnosis import FollowUp, follow_ups, open_sizes
 from sse_check.interruption import Interruption
 from sse_check.live import LiveStream
+from sse_check.merging import merge, not_together
 from sse_check.probe import Stop
-from sse_check.recording import Calibration, Recording, from_lines, merge, to_lines
+from sse_check.recording import Calibration, Recording, from_lines, to_lines
 from sse_check.redaction import Redactor, implied_secrets, named_texts
 from sse_check.report import Report, Result, build_report, junit_xml, openmetrics, report_html, report_json, summary_markdown
 from sse_check.scenario import Probe, Scenario, WebSocketFallback
+from sse_check.shards import WHOLE, Part, check_part, instant_text, share, timetable
 from sse_check.units import format_duration
 from sse_check.verdict import judge
 
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 # How often the size of a heartbeat that gets through is looked for more closely: by powers of two, then between two of them.
 _SIZE_ROUNDS: Final = 2
+# How long to wait for an instant before the clock is read again: it may be set meanwhile.
+_LOOK_AGAIN_S: Final = 10.0
 
 
 class ReportDirError(Exception):
@@ -41,11 +47,15 @@ class ReportDirError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """A run that is over: what was observed, and what it comes to. `stopped_by` is the signal that interrupted it, if anything did."""
+    """A run that is over: what was observed, and what it comes to.
+
+    `stopped_by` is the signal that interrupted it, if anything did; `doubts` are sentences on what the recordings can tell.
+    """
 
     recording: Recording
     report: Report
     stopped_by: signal.Signals | None = None
+    doubts: tuple[str, ...] = ()
 
     @property
     def result(self) -> Result:
@@ -76,6 +86,7 @@ class _Observing:
     hosts: tuple[str, ...] | None
     audience: Audience
     calibration: Calibration | None
+    part: Part
 
 
 async def check(
@@ -87,17 +98,19 @@ async def check(
     audience: Audience | None = None,
     baseline: Baseline | None = None,
     calibration: Calibration | None = None,
+    part: Part = WHOLE,
 ) -> Checked:
     """Start the scenario's services, observe what it asks for, judge it, and try the fallbacks where SSE is not viable.
 
     With a `baseline` it is then compared with that run. A signal ends it in order: what was measured is judged. Raises UsageError, before anything is sent, where services
-    are wanted and no container engine answers, and where a certificate's file cannot be used.
+    are wanted and no container engine answers, where a certificate's file cannot be used, and where the part of several machines cannot be played.
     """
     # Imported here: a recording is judged without aiohttp, which takes longer to import than the judging.
     from sse_check.services import deployed
     from sse_check.transport.tls import Certificates
 
     Certificates(scenario)
+    check_part(scenario, part, time.time())
     loop = asyncio.get_running_loop()
     run = _Observing(
         scenario=scenario,
@@ -106,6 +119,7 @@ async def check(
         hosts=hosts,
         audience=audience or Audience(),
         calibration=calibration,
+        part=part,
     )
     interruption = interruption or Interruption()
     with interruption.asking(lambda name: _soon(loop, run.stop, name)):
@@ -116,7 +130,7 @@ async def check(
         ) as services:
             recording = await _observed(run, services.addresses, ready=not services.failed)
             wanted = services.failed or judge(recording).verdict != "viable"
-            recording = msgspec.structs.replace(recording, services=await services.recordings(logs=wanted))
+            recording = msgspec.structs.replace(recording, shard=part.shard, services=await services.recordings(logs=wanted))
             if scenario.services:
                 run.audience.stage("Removing the services")
     return Checked(recording=recording, report=build_report(recording, baseline=baseline), stopped_by=interruption.by)
@@ -139,14 +153,27 @@ async def _observed(run: _Observing, addresses: Mapping[str, str], *, ready: boo
         run.audience.watch(run.redactor.text(live.plan.probe), live)
 
     planner = Planner(scenario, hosts=hosts, addresses=addresses)
+    groups = planner.groups()
+    begins = timetable(groups, run.part)
+    if ready and run.part.start_at is not None:
+        run.audience.stage("Waiting for the common instant")
+        left = run.part.start_at - time.time()
+        when = f"in {format_duration(left)}" if left > 0 else f"{format_duration(-left)} ago"
+        run.audience.tell(f"all begin at {instant_text(run.part.start_at)}: {when} by this machine's clock")
+        await _until(begins[0], run.stop)
     session = Session(
         scenario, Run(redactor=run.redactor, stop=run.stop, hosts=hosts, addresses=addresses, watch=watch, calibration=run.calibration)
     )
     try:
         if ready:
             run.audience.stage(run.redactor.text(f"Probing {urlsplit(scenario.base_url).hostname}"))
-            await session.observe(planner.groups())
+            for begin, group in zip(begins, share(groups, run.part), strict=False):
+                await _until(begin, run.stop)
+                if group and not await session.observe([group]):
+                    break
         again = _follow_ups(scenario, session.recording())
+        if again or any(probe.resume or probe.limits for probe in _answered(run, session.recording())):
+            await _until(begins[-1], run.stop)
         if again:
             run.audience.stage("Asking again, with one factor changed")
         for question in again:
@@ -167,6 +194,13 @@ async def _observed(run: _Observing, addresses: Mapping[str, str], *, ready: boo
         # Stopped half way, the streams still tell what they told; only that nothing was found to fall back to is not known.
         recording = msgspec.structs.replace(recording, fallbacks=tried or (), interrupted=recording.interrupted or run.stop.why)
     return recording
+
+
+async def _until(instant: float | None, stop: Stop) -> None:
+    """Wait for an instant of the wall clock, in seconds since the epoch. A stop ends the wait."""
+    while instant is not None and stop.why is None and (left := instant - time.time()) > 0:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), min(left, _LOOK_AGAIN_S))
 
 
 async def _resumed(run: _Observing, session: "Session", planner: "Planner") -> None:
@@ -194,9 +228,10 @@ async def _searched(run: _Observing, session: "Session", planner: "Planner") -> 
 
 
 def _answered(run: _Observing, recording: Recording) -> list[Probe]:
-    """The probes of which a stream was answered: what is refused has no limits to be found."""
+    """The probes whose first stream is this machine's, and of which one was answered: what is refused has no limits to be found."""
     answered = {s.probe for s in recording.streams if s.head is not None and s.head.status == 200}
-    return [probe for probe in run.scenario.probes if run.redactor.text(probe.name) in answered]
+    mine = [probe for probe in run.scenario.probes if run.part.has_first(run.scenario, probe)]
+    return [probe for probe in mine if run.redactor.text(probe.name) in answered]
 
 
 async def _unless_stopped(work: Coroutine[None, None, _T], stop: Stop) -> _T | None:
@@ -234,18 +269,23 @@ def rejudge(paths: Iterable[Path], scenario: Scenario | None, *, baseline: Basel
     """Judge recordings again, several as one; by their own scenario or by another. No network.
 
     They are compared with an earlier run: with its report (`baseline`), or with its recordings (`compare`).
-    Raises RecordingError where a file is no recording, and OSError where it cannot be read.
+    Raises RecordingError where a file is no recording, or a shard is missing, and OSError where a file cannot be read.
     """
-    recording = _read(paths, scenario)
-    before = _read(compare, scenario) if compare else None
-    return Checked(recording=recording, report=build_report(recording, baseline=baseline, before=before))
+    recordings = _read(paths)
+    recording = _as_one(recordings, scenario)
+    before = _as_one(_read(compare), scenario) if compare else None
+    return Checked(recording=recording, report=build_report(recording, baseline=baseline, before=before), doubts=not_together(recordings))
 
 
-def _read(paths: Iterable[Path], scenario: Scenario | None) -> Recording:
+def _read(paths: Iterable[Path]) -> list[Recording]:
     recordings = []
     for path in paths:
         with path.open("rb") as lines:
             recordings.append(from_lines(lines, file=str(path)))
+    return recordings
+
+
+def _as_one(recordings: Sequence[Recording], scenario: Scenario | None) -> Recording:
     recording = merge(recordings)
     return recording if scenario is None else msgspec.structs.replace(recording, scenario=scenario)
 

@@ -250,10 +250,19 @@ class Environment(Struct, frozen=True, kw_only=True):
     calibration: Calibration | None = None
 
 
+class Shard(Struct, frozen=True, kw_only=True):
+    """Which part of a run was observed: shard `index` of `of`, from 1. `start_at` is the instant at which all were to begin (RFC 3339)."""
+
+    index: int
+    of: int
+    start_at: str | None = None
+
+
 class Recording(Struct, frozen=True, kw_only=True):
-    """A whole run. `interrupted` names what ended it early: a signal or the budget."""
+    """A whole run, or a `shard` of one. `interrupted` names what ended it early: a signal or the budget."""
 
     started_at: str
+    shard: Shard | None = None
     scenario: Scenario
     environment: Environment
     streams: tuple[StreamRecording, ...] = ()
@@ -266,6 +275,7 @@ class _Header(Struct, frozen=True, kw_only=True, tag_field="record", tag="run"):
     format: Literal["sse-check recording"] = "sse-check recording"
     format_version: int = FORMAT_VERSION
     started_at: str
+    shard: Shard | None = None
     scenario: Scenario
 
 
@@ -295,7 +305,7 @@ class RecordingError(Exception):
 def to_lines(recording: Recording) -> Iterator[bytes]:
     """The recording as NDJSON: a header, one line a stream, a fallback and a service, and an end that proves it whole."""
     lines = msgspec.json.Encoder(enc_hook=stored).encode_lines  # a line at a time: one of a long stream is large
-    yield lines((_Header(started_at=recording.started_at, scenario=recording.scenario),))
+    yield lines((_Header(started_at=recording.started_at, shard=recording.shard, scenario=recording.scenario),))
     for record in (*recording.streams, *recording.fallbacks, *recording.services):
         yield lines((record,))
     yield lines((_End(environment=recording.environment, streams=len(recording.streams), interrupted=recording.interrupted),))
@@ -342,6 +352,7 @@ def from_lines(lines: Iterable[bytes], *, file: str) -> Recording:
     whole = end is not None and end.streams == len(streams) and broken is None
     return Recording(
         started_at=header.started_at,
+        shard=header.shard,
         scenario=header.scenario,
         environment=end.environment if end else Environment(version="", python="", platform=""),
         streams=tuple(streams),
@@ -363,42 +374,3 @@ def _check_version(line: bytes, file: str) -> None:
         raise RecordingError(
             f"{file}:1: format version {version}; this sse-check reads version {FORMAT_VERSION}. Use the version that wrote it."
         )
-
-
-def merge(recordings: Sequence[Recording]) -> Recording:
-    """Several recordings of one scenario as one run.
-
-    Raises RecordingError where their scenarios differ.
-    """
-    first = recordings[0]
-    for other in recordings[1:]:
-        if other.scenario != first.scenario:
-            raise RecordingError("the recordings are of different scenarios; only parts of one run can be judged as one.")
-    worst = max(recordings, key=lambda r: r.environment.loop_lag_p99)
-    return Recording(
-        started_at=min(r.started_at for r in recordings),
-        scenario=first.scenario,
-        environment=worst.environment,
-        streams=_told_apart(recordings),
-        fallbacks=tuple(fallback for r in recordings for fallback in r.fallbacks),
-        services=tuple(service for r in recordings for service in r.services),
-        interrupted=next((r.interrupted for r in recordings if r.interrupted), None),
-    )
-
-
-def _told_apart(recordings: Sequence[Recording]) -> tuple[StreamRecording, ...]:
-    """Their streams; where two recordings number the streams of a probe alike, the later ones are counted on."""
-    taken: dict[str, set[int]] = {}
-    together: list[StreamRecording] = []
-    for r in recordings:
-        mine: dict[str, set[int]] = {}
-        for s in r.streams:
-            if s.phase in ("stream", "concurrency"):
-                mine.setdefault(s.probe, set()).add(s.stream)
-        shift = {probe: max(taken[probe]) for probe, numbers in mine.items() if taken.get(probe, set()) & numbers}
-        for s in r.streams:
-            by = shift.get(s.probe, 0) if s.phase in ("stream", "concurrency") else 0
-            together.append(msgspec.structs.replace(s, stream=s.stream + by) if by else s)
-        for probe, numbers in mine.items():
-            taken[probe] = taken.get(probe, set()) | {n + shift.get(probe, 0) for n in numbers}
-    return tuple(together)

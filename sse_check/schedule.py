@@ -66,10 +66,10 @@ class Session:
         self._streams: list[StreamRecording] = []
         self._budget = asyncio.get_running_loop().call_later(scenario.budget, run.stop.trip, "budget")
 
-    async def observe(self, groups: Sequence[Sequence[StreamPlan]]) -> None:
-        """Open the groups one after the other, up to the first that the health check or a stop forbids."""
+    async def observe(self, groups: Sequence[Sequence[StreamPlan]]) -> bool:
+        """Open the groups one after the other, up to the first that the health check or a stop forbids; whether none did."""
         async with self._machine.watched():
-            await self._observe(groups)
+            return await self._observe(groups)
 
     async def search(self, plans: Sequence[StreamPlan]) -> None:
         """Open streams that look for limits: all at once, and each on a connection of its own, as a proxy times connections too."""
@@ -86,16 +86,17 @@ class Session:
         async with self._machine.watched():
             self._streams += await resumed(plan, after, instance=instance, open_stream=open_stream, stop=self._run.stop)
 
-    async def _observe(self, groups: Sequence[Sequence[StreamPlan]]) -> None:
+    async def _observe(self, groups: Sequence[Sequence[StreamPlan]]) -> bool:
         for group in groups:
             if group[0].phase == "follow-up":
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._run.stop.wait(), _SETTLE_S)
             if self._run.stop.why is not None:
-                return
+                return False
             self._streams += await _together(group, self._run, self._began)
             if group[0].phase == "connect" and not _healthy(self._streams[-1]):
-                return
+                return False
+        return True
 
     def recording(self) -> Recording:
         """What was observed so far."""

@@ -1,6 +1,7 @@
 """The action's door: what the runner hands in, and what the next step and the job summary read."""
 
 import io
+import json
 import os
 import re
 import subprocess
@@ -356,6 +357,23 @@ def test_metrics_are_pushed_where_the_steps_environment_says(step, server, monke
 
     assert step.status == 0
     assert [name for name, rest in step.annotations() if "did not reach" in rest] == ["warning", "warning"]
+
+
+@pytest.mark.parametrize(
+    ("shard", "status", "said"), [("2/3", 0, "This is shard 2 of 3"), ("4/3", 2, "SSE_CHECK_SHARD: there is no shard 4/3")]
+)
+def test_a_jobs_place_in_a_matrix_comes_from_the_steps_environment(step, server, monkeypatch, shard, status, said):
+    """
+    A shard opens its own streams and opens no gate, whatever it saw; a shard that cannot be is an error.
+    """
+    monkeypatch.setenv("SSE_CHECK_SHARD", shard)
+    step.run(url=f"{server}/events?count=3&every=50ms")
+
+    assert (step.status, step.outputs["streaming_enabled"], step.outputs["verdict"]) == (status, "false", "inconclusive")
+    assert said in step.log
+    if status == 0:
+        records = (step.workspace / "sse-check-report/recording.ndjson").read_text().splitlines()
+        assert [(r["probe"], r["stream"]) for r in map(json.loads, records) if r["record"] == "stream"] == [("3 at once", 2)]
 
 
 @pytest.mark.parametrize(("count", "shown", "last"), [(9, 9, "http-error in probe 8"), (10, 10, "and 1 more"), (300, 10, "and 291 more")])

@@ -100,6 +100,18 @@ def test_example_workflows_use_inputs_and_outputs_that_exist():
         assert set(re.findall(r"steps\.sse\.outputs\.([a-z_-]+)", text)) <= set(action["outputs"])
 
 
+def test_the_manifests_agree_on_the_number_of_shards():
+    """
+    As many pods, all at once, as the streams are shared out between, and a recording of each for the judge.
+    """
+    shards, judge = (yaml.safe_load((ROOT / "examples/kubernetes" / name).read_text())["spec"] for name in ("shards.yml", "judge.yml"))
+    of = shards["completions"]
+    asked, named = (job["template"]["spec"]["containers"][0]["args"] for job in (shards, judge))
+    assert (shards["completionMode"], shards["parallelism"]) == ("Indexed", of)
+    assert {f"--shard=job/{of}", "--report-dir=/recordings/$(JOB_COMPLETION_INDEX)"} <= set(asked)
+    assert [name for name in named if name.endswith(".ndjson")] == [f"/recordings/{index}/recording.ndjson" for index in range(of)]
+
+
 def test_the_version_is_told_once():
     """
     The package's version comes from one place.

@@ -15,7 +15,6 @@ from sse_check.recording import (
     RecordingError,
     Redirect,
     from_lines,
-    merge,
     to_lines,
 )
 from sse_check.redaction import Redactor
@@ -182,63 +181,6 @@ def test_a_broken_stream_record_says_which_field():
 
     with pytest.raises(RecordingError, match=rf"^{FILE}:2: .*dream.*phase"):
         read([lines[0], broken, lines[2]])
-
-
-def test_parts_of_one_run_are_judged_as_one():
-    """
-    The parts' streams and fallbacks stand together, the run began with the first part, and the machine is the latest of all.
-    """
-    plan = scenario(probe(streams=3))
-    tried = FallbackRecording(kind="batch", url="https://app.example.test/batch", worked=True, seconds=0.2, detail="status 200")
-    streams = [stream(every(0.5, 10), number=number, phase="concurrency") for number in (1, 2, 3)]
-    first = recording(streams[0], scenario=plan, loop_lag_p99=0.001)
-    second = msgspec.structs.replace(
-        recording(*streams[1:], scenario=plan, fallbacks=[tried], loop_lag_p99=0.09), started_at="2026-01-15T10:29:59Z"
-    )
-    whole = merge([first, second])
-
-    assert whole == msgspec.structs.replace(second, streams=tuple(streams))
-    assert judge(whole).verdict == "viable"
-
-
-def test_runs_that_number_their_streams_alike_are_told_apart():
-    """
-    Of two regions each has a first stream: the later one's are counted on, so that a fault of one is not the other's.
-    """
-    plan = scenario(probe(streams=2))
-    good = [stream(every(0.5, 10), number=number, phase="concurrency") for number in (1, 2)]
-    bad = [stream(head=None, ended="error", reason="tcp", number=number, phase="concurrency") for number in (1, 2)]
-    whole = merge([recording(*good, scenario=plan), recording(*bad, scenario=plan)])
-
-    assert [s.stream for s in whole.streams] == [1, 2, 3, 4]
-    assert judge(whole).passed == (True, True, False, False)
-
-
-def test_one_part_alone_stays_as_it_is():
-    """
-    One recording merged with nothing is itself.
-    """
-    value = recording(stream([0.1]))
-
-    assert merge([value]) == value
-
-
-def test_an_interrupted_part_interrupts_the_whole():
-    """
-    What one part did not see, the whole did not see.
-    """
-    parts = [recording(stream(every(0.5, 9))), recording(stream(every(0.5, 9), number=2), interrupted="SIGTERM")]
-
-    assert merge(parts).interrupted == "SIGTERM"
-    assert judge(merge(parts)).verdict == "inconclusive"
-
-
-def test_parts_of_different_scenarios_are_refused():
-    """
-    Recordings of different scenarios have no verdict in common.
-    """
-    with pytest.raises(RecordingError, match="different scenarios"):
-        merge([recording(), recording(scenario=scenario(first_event=3.0))])
 
 
 def test_secrets_leave_the_scenario_that_is_kept():

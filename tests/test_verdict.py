@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sse_check.recording import FallbackRecording, Redirect, ServiceRecording, StreamRecording, merge
+from sse_check.merging import merge
+from sse_check.recording import FallbackRecording, Redirect, ServiceRecording, Shard, StreamRecording
 from sse_check.scenario import BatchFallback, Fallback, Scenario, WebSocketFallback
 from sse_check.verdict import CriterionResult, judge
 from tests.support.streams import answer, every, judged, probe, recording, scenario, stream
@@ -373,6 +374,21 @@ def test_two_whole_runs_judged_as_one_can_be_viable():
     run = recording(*(renumbered(stream(SECONDS_20), n) for n in (1, 2, 3)), scenario=plan)
 
     assert judge(merge([run, run])).verdict == "viable"
+
+
+def test_a_shard_is_no_yes_and_can_be_a_no():
+    """
+    Good streams of a shard prove nothing of the others', and the reason says which shard it is; a fault is one of the whole.
+    """
+    plan = scenario(probe(streams=4), probe("elsewhere"))
+
+    def seen(observed: StreamRecording) -> Any:
+        return judge(msgspec.structs.replace(recording(renumbered(observed, 2), scenario=plan), shard=Shard(index=2, of=4)))
+
+    good = seen(stream(SECONDS_20))
+    assert (good.verdict, good.streaming_enabled) == ("inconclusive", False)
+    assert "shard 2 of 4" in good.reasons[0]
+    assert seen(HELD).verdict == "not-viable"
 
 
 # --- the health check -------------------------------------------------------------------------------------------------

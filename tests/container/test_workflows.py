@@ -145,6 +145,33 @@ def test_the_regions_example(repository, actions, origin, image, tmp_path, missi
     assert ("SSE streams through this deployment" in judge.summary) == (not missing)
 
 
+@pytest.mark.parametrize("missing", [False, True])
+def test_the_matrix_example(repository, actions, origin, image, tmp_path, missing):
+    """
+    Four shards of one run are judged as one; one that brought no recording is named, and makes the answer a no.
+    """
+    workflow = "examples/workflows/matrix.yml"
+    text = (repository.path / workflow).read_text().replace("ghcr.io/org/sse-check:1", image).replace("+3 minutes", "+25 seconds")
+    if missing:
+        text = text.replace("${{ !cancelled() }}", "${{ matrix.shard != 3 }}", 1)
+    repository.write(workflow, text)
+    path = "/events?count=5&every=150ms"
+    repository.write(
+        ".github/sse-check.yml",
+        f"version: 1\ntarget: {{url: '${{BASE_URL}}'}}\nprobes: [{{name: a, path: '{path}', until: {{event: complete}}, streams: 10}}]\n",
+    )
+    artifacts = tmp_path / "artifacts"
+    artifacts.mkdir()
+    jobs = repository.run(
+        workflow, event="workflow_dispatch", variables={"STAGING_URL": origin}, env={"ARTIFACTS": str(artifacts)}, actions=actions
+    )
+    judge = jobs["Judge"]
+    assert judge.result == ("failure" if missing else "success"), jobs
+    assert judge.outputs["judge"]["streaming_enabled"] == ("false" if missing else "true")
+    assert ("shard 3 of 4 is missing" in judge.log) == missing
+    assert ("SSE streams through this deployment" in judge.summary) == (not missing)
+
+
 def test_every_example_is_run_here_or_needs_somebody_elses_service():
     """
     No example is forgotten: those that are not run name the service that they need.
@@ -155,7 +182,7 @@ def test_every_example_is_run_here_or_needs_somebody_elses_service():
         "flag-services.yml": "launchdarkly.com",
         "monitor.yml": "gh issue",
     }
-    run_here = {"pull-request.yml", "gate-deployment.yml", "regions.yml", "required-check.yml"}
+    run_here = {"pull-request.yml", "gate-deployment.yml", "regions.yml", "required-check.yml", "matrix.yml"}
     files = {path.name: path.read_text() for path in (ROOT / "examples/workflows").glob("*.yml")}
     assert set(files) == run_here | set(foreign)
     assert all(service in files[name] for name, service in foreign.items())

@@ -54,6 +54,8 @@ class Repository:
         with tempfile.TemporaryDirectory(prefix="act-") as cache:
             line = [str(ACT), event, "--json", "--directory", str(self.path), "--workflows", str(self.path / workflow)]
             line += ["--action-cache-path", cache, "--action-offline-mode", "--no-cache-server", "--pull=false", "--rm"]
+            # GitHub runs the jobs of a matrix at once, act as many as there are processors.
+            line += ["--concurrent-jobs", "8"]
             if machine is None:
                 # On the machine itself a container action is told host paths for its files, and act does not mount them there.
                 line += ["--container-options", f"-v {cache}:{cache}"]
