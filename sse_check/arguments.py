@@ -51,6 +51,9 @@ def parser() -> argparse.ArgumentParser:
     probe.add_argument(
         "--streams", metavar="N", type=_type(_count), help="streams at once, beside one alone; 1: only the one alone (default 3)"
     )
+    probe.add_argument(
+        "--ramp", metavar="10s", type=_type(parse_duration), help="open these one after another over so long, not all at once"
+    )
     probe.add_argument("--events", metavar="N", type=_type(_count), help="a stream has shown enough after so many events")
     probe.add_argument("--duration", metavar="30s", type=_type(parse_duration), help="or after so long (default: the deadline)")
     probe.add_argument("--http2", action="store_const", const="h2", default="http/1.1", dest="protocol", help="over HTTP/2, as browsers do")

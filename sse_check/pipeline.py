@@ -102,15 +102,19 @@ async def check(
 ) -> Checked:
     """Start the scenario's services, observe what it asks for, judge it, and try the fallbacks where SSE is not viable.
 
-    With a `baseline` it is then compared with that run. A signal ends it in order: what was measured is judged. Raises UsageError, before anything is sent, where services
-    are wanted and no container engine answers, where a certificate's file cannot be used, and where the part of several machines cannot be played.
+    With a `baseline` it is then compared with that run. A signal ends it in order: what was measured is judged.
+    Raises UsageError, before anything is sent, where services are wanted and no container engine answers, where a certificate's
+    file cannot be used, and where this machine cannot carry its streams, or cannot play its part among several.
     """
     # Imported here: a recording is judged without aiohttp, which takes longer to import than the judging.
+    from sse_check.capacity import prepare
+    from sse_check.planning import Planner
     from sse_check.services import deployed
-    from sse_check.transport.tls import Certificates
 
-    Certificates(scenario)
+    planner = Planner(scenario, hosts=hosts)
     check_part(scenario, part, time.time())
+    searched = [plan for probe in scenario.probes if probe.limits for plan in planner.search(probe, arms(probe.limits.until))]
+    too_much = prepare(scenario, [group for group in (*share(planner.groups(), part), searched) if group])
     loop = asyncio.get_running_loop()
     run = _Observing(
         scenario=scenario,
@@ -121,6 +125,8 @@ async def check(
         calibration=calibration,
         part=part,
     )
+    for line in too_much:
+        run.audience.tell(line)
     interruption = interruption or Interruption()
     with interruption.asking(lambda name: _soon(loop, run.stop, name)):
         if scenario.services:

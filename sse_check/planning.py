@@ -111,6 +111,7 @@ class Planner:
                 hosts=self._hosts,
                 preset=probe.preset,
                 http2=http2,
+                opens_after=(probe.ramp or 0.0) * (number - 1) / probe.stream_count,
             )
             for number in range(1, probe.stream_count + 1)
         ]

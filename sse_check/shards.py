@@ -155,7 +155,7 @@ def check_part(scenario: Scenario, part: Part, now: float) -> None:
             f"start at {at}: by this machine's clock that is {format_duration(left)} away. "
             f"Choose an instant within the next {format_duration(_EARLIEST_S)}; Z is UTC, +02:00 is ahead of it by two hours."
         )
-    lasts = sum(stream_timeout(scenario, probe) + _BETWEEN_S for probe in scenario.probes)
+    lasts = sum((probe.ramp or 0.0) + stream_timeout(scenario, probe) + _BETWEEN_S for probe in scenario.probes)
     if lasts > scenario.budget:
         raise UsageError(
             f"start at {at}: each probe begins when the timeout of the one before is over, which takes {format_duration(lasts)} in all, and "

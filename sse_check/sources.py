@@ -28,6 +28,7 @@ from sse_check.scenario import (
     check_url,
     compared,
     load_placed,
+    ramp_mistake,
 )
 from sse_check.scenario.files import NamedFile, with_files
 
@@ -152,6 +153,7 @@ def probe_scenario(args: argparse.Namespace) -> Scenario:
         headers=headers,
         body=body,
         streams=args.streams or DEFAULT_CONCURRENT_STREAMS,
+        ramp=args.ramp,
         way={"protocol": args.protocol, "ip": args.ip},
         limits=None if args.limits is None else LimitSearch(until=args.limits),
         target=Target(resolve=resolve_table(args.resolve), tls=Tls(ca=args.cacert, cert=args.cert, key=args.key)),
@@ -167,13 +169,15 @@ def url_scenario(
     headers: Mapping[str, str] | None = None,
     body: str | None = None,
     streams: int = DEFAULT_CONCURRENT_STREAMS,
+    ramp: float | None = None,
     way: Mapping[str, Any] | None = None,
     target: Target | None = None,
     limits: LimitSearch | None = None,
 ) -> Scenario:
-    """A scenario for one URL: one stream alone and, if more are wanted, so many at once. Raises UsageError for a bad URL.
+    """A scenario for one URL: one stream alone and, if more are wanted, so many at once, opened over `ramp` seconds.
 
     `way` are further fields of its probes, `target` what holds for every request, `limits` a search that begins after them.
+    Raises UsageError for a bad URL, and where the ramp makes no sense.
     """
     try:
         check_url(url)
@@ -183,9 +187,9 @@ def url_scenario(
     alone = Probe(name="alone", url=url, method=method, headers=dict(headers or {}), body=body, until=until, **(way or {}))
     if alone.protocol == "h2" and url.startswith("http:"):
         raise UsageError("--http2: browsers speak HTTP/2 over TLS only. Ask an https:// URL.")
-    together = msgspec.structs.replace(alone, name=f"{streams} at once", streams=streams)
+    together = msgspec.structs.replace(alone, name=f"{streams} at once", streams=streams, ramp=ramp)
     alone = msgspec.structs.replace(alone, limits=limits)
-    return Scenario(
+    scenario = Scenario(
         version=1,
         name=urlsplit(url).hostname or "sse-check",
         target=target or Target(),
@@ -193,6 +197,9 @@ def url_scenario(
         probes=(alone, together) if streams > 1 else (alone,),
         budget=_BUDGET_S + (limits.until if limits else 0.0),
     )
+    if (mistake := ramp_mistake(scenario, together)) is not None:
+        raise UsageError(f"--ramp: {' '.join(mistake)}")
+    return scenario
 
 
 def _header(text: str) -> tuple[str, str]:

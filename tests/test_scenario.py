@@ -378,6 +378,30 @@ MALFORMED: dict[str, tuple[str | bytes, list[Where]]] = {
             ),
         ],
     ),
+    "a ramp of one stream": (
+        LEAST + "    ramp: 10s\n",
+        [(5, 11, "probes[0].ramp", "one stream has nothing to spread.", "Ask for several streams, or leave ramp out.")],
+    ),
+    "a ramp of no time": (
+        LEAST + "    streams: 9\n    ramp: 0s\n",
+        [(6, 11, "probes[0].ramp", "nothing can be spread over no time.", "Write for example 10s, or leave ramp out: all at once.")],
+    ),
+    "a ramp longer than the run": (
+        LEAST + "    streams: 9\n    ramp: 9m\n    timeout: 10m\nbudget: 5m\n",
+        [(6, 11, "probes[0].ramp", "the run's budget is over before the last stream is opened.", "Make ramp shorter than 5m.")],
+    ),
+    "a ramp longer than its streams": (
+        LEAST + "    streams: 9\n    ramp: 30s\n    until: {duration: 10s}\n",
+        [
+            (
+                6,
+                11,
+                "probes[0].ramp",
+                "the first stream is over, after 30s at the latest, before the last is opened: never are all open.",
+                "Make ramp shorter, or let the streams last longer.",
+            )
+        ],
+    ),
     "a fallback that is none": (
         LEAST + "fallbacks:\n  - {}\n",
         [

@@ -27,6 +27,7 @@ from sse_check.scenario.model import (
     schema,
 )
 from sse_check.scenario.presets import MCP_CALL_ID, token_characters
+from sse_check.scenario.sense import ramp_mistake
 from sse_check.scenario.values import check_url
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "load",
     "load_placed",
     "planned_until",
+    "ramp_mistake",
     "schema",
     "start_order",
     "stream_timeout",

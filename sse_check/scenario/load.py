@@ -83,7 +83,7 @@ def load_placed(
     if walk.mistakes:
         raise ScenarioError(walk.mistakes)
     scenario = with_presets(posted(msgspec.convert(value, Scenario), walk.said))
-    check_sense(scenario, walk.wrong_at, walk.said)
+    check_sense(scenario, walk.wrong_at, walk.said, walk.assumed)
     for named in named_files(scenario):
         if named.at not in walk.assumed and (why := unusable(named)) is not None:
             walk.wrong_at(named.at, named.wrong(why), named.right)

@@ -156,6 +156,7 @@ class Probe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     body: str | dict[str, Any] | None = None
     streams: Count | None = None
     concurrent: bool = False
+    ramp: Duration | None = None
     until: Until = Until()
     expect: Expect = Expect()
     timestamps: Timestamps | None = None

@@ -2,12 +2,12 @@
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from urllib.parse import urlsplit
 
 import msgspec
 
-from sse_check.scenario.derive import split, start_order
+from sse_check.scenario.derive import split, start_order, stream_timeout
 from sse_check.scenario.model import LimitSearch, Probe, Scenario
 from sse_check.scenario.presets import missing_of
 from sse_check.scenario.values import nearest
@@ -16,10 +16,13 @@ from sse_check.units import format_duration
 _MAX_SERVICES = 10
 
 
-def check_sense(scenario: Scenario, wrong_at: Callable[[str, str, str], None], said: Callable[[str], bool]) -> None:
+def check_sense(
+    scenario: Scenario, wrong_at: Callable[[str, str, str], None], said: Callable[[str], bool], assumed: Collection[str] = ()
+) -> None:
     """Note what makes no sense by `wrong_at(path, what is wrong, what would be right)`.
 
-    `said` tells whether a path stood in the file, or is a default.
+    `said` tells whether a path stood in the file, or is a default. `assumed` are the paths whose value a variable will bring:
+    how long two times are beside each other is not known before.
     """
     names: dict[str, int] = {}
     for number, probe in enumerate(scenario.probes):
@@ -40,12 +43,15 @@ def check_sense(scenario: Scenario, wrong_at: Callable[[str, str, str], None], s
         for name, value in (("timeout", probe.timeout), ("until.duration", probe.until.duration), ("expect.every", probe.expect.every)):
             if value == 0:
                 wrong_at(f"{at}.{name}", "nothing can happen in no time.", "Write for example 30s.")
-        if probe.timeout is not None and probe.until.duration is not None and probe.timeout < probe.until.duration:
+        known = not any(path.startswith((f"{at}.", "criteria.", "budget")) for path in assumed)
+        if known and probe.timeout is not None and probe.until.duration is not None and probe.timeout < probe.until.duration:
             wrong_at(
                 f"{at}.timeout",
                 "sse-check would give up before the planned duration is over.",
                 "Make timeout longer than until.duration.",
             )
+        if known and (mistake := ramp_mistake(scenario, probe)) is not None:
+            wrong_at(f"{at}.ramp", *mistake)
         _check_way(scenario, probe, at, wrong_at)
     for number, fallback in enumerate(scenario.fallbacks):
         at = f"fallbacks[{number}]"
@@ -69,6 +75,24 @@ def check_sense(scenario: Scenario, wrong_at: Callable[[str, str, str], None], s
     if scenario.budget == 0:
         wrong_at("budget", "nothing can happen in no time.", "Write for example 10m.")
     _check_services(scenario, wrong_at)
+
+
+def ramp_mistake(scenario: Scenario, probe: Probe) -> tuple[str, str] | None:
+    """What is wrong with the time over which a probe's streams are opened, and what would be right; None where nothing is."""
+    if probe.ramp is None:
+        return None
+    if probe.stream_count == 1:
+        return "one stream has nothing to spread.", "Ask for several streams, or leave ramp out."
+    if probe.ramp == 0:
+        return "nothing can be spread over no time.", "Write for example 10s, or leave ramp out: all at once."
+    if probe.ramp >= scenario.budget:
+        return "the run's budget is over before the last stream is opened.", f"Make ramp shorter than {format_duration(scenario.budget)}."
+    if probe.ramp >= (longest := stream_timeout(scenario, probe)):
+        return (
+            f"the first stream is over, after {format_duration(longest)} at the latest, before the last is opened: never are all open.",
+            "Make ramp shorter, or let the streams last longer.",
+        )
+    return None
 
 
 def _version_of(text: str) -> str | None:
