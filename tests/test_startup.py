@@ -42,6 +42,8 @@ def loaded(*command: str) -> set[str]:
         (("run", "--help"), LIBRARIES | CHECK | SCENARIO),
         (("validate", "examples/quickstart.yml"), LIBRARIES | CHECK),
         (("schema",), LIBRARIES | CHECK),
+        # What was recorded is judged without a network, an engine or a terminal.
+        (("judge", "tests/recordings/cached.ndjson", "--fail-on", "never"), LIBRARIES - {"jinja2"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
