@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from sse_check.capacity import EVENT_BYTES, SPARE_FILES, STREAM_BYTES, TLS_STREAM_BYTES, Demand, demand, lacking, overloaded
-from sse_check.resources import Resources, read_resources
 from sse_check.planning import Planner
+from sse_check.resources import Resources, read_resources
 from sse_check.scenario import load
 from tests.support.process import COMMAND, ROOT, sse_check
 
