@@ -89,6 +89,7 @@ class LiveStream:
     planned_end: PlannedEnd | None = None
     over_limit: str | None = None
     finished: bool = False
+    end: End | None = None
     listener: Listener | None = None
     negotiated: str | None = None
 
@@ -132,6 +133,12 @@ class LiveStream:
             self.comments_ns.extend([stamp.ns] * len(parser.comments))
             parser.comments.clear()
         return self.planned_end is not None or self._limits()
+
+    @property
+    def sent_ns(self) -> int | None:
+        """When the request was handed to the socket from which the stream's time counts; None before."""
+        # What comes before the stream of a conversation is none of its time; redirects are.
+        return self.traces[-1 if self.listener is not None else 0].sent_ns if self.traces else None
 
     @property
     def opening(self) -> bool:

@@ -24,6 +24,7 @@ class Machine:
 
     def __init__(self) -> None:
         self._lags = array("d")
+        self.lag_max = 0.0  # the longest so far, in seconds
         self._cpu_s = 0.0
         self._open_s = 0.0
 
@@ -47,6 +48,7 @@ class Machine:
             due = time.monotonic() + _LAG_INTERVAL
             await asyncio.sleep(_LAG_INTERVAL)
             self._lags.append(max(0.0, time.monotonic() - due))
+            self.lag_max = max(self.lag_max, self._lags[-1])
 
     def environment(self, redactor: Redactor, calibration: Calibration | None) -> Environment:
         """What is recorded of the machine."""

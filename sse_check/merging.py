@@ -35,6 +35,7 @@ def merge(recordings: Sequence[Recording]) -> Recording:
         fallbacks=_by_all(recordings) if shards else tuple(fallback for r in recordings for fallback in r.fallbacks),
         services=tuple(service for r in recordings for service in r.services),
         interrupted=next((r.interrupted for r in recordings if r.interrupted), None),
+        decided=next((r.decided for r in recordings if r.decided), None),
     )
 
 

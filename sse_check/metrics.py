@@ -12,10 +12,23 @@ from sse_check.stamps import Stamps, find_stamps
 _NS: Final = 1e9
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What the events of a stream can come to: those on time, those that are not and never will be, and those that still may be.
+
+    `open` is None where any number of events may still come on time; it is 0 for a stream that had its end.
+    """
+
+    on_time: int
+    missed: int
+    open: int | None = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamMetrics:
     """The figures of one stream; times count from the moment its request was sent.
 
+    `expected` has no events that were not due yet when the run was ended early; `reach` has them.
     `gaps` are the times between events that follow each other. Signs of life are events and comments: `pause` is the
     longest time between two of them, `silence` that between the last (else the head) and the stream's end.
     """
@@ -26,6 +39,7 @@ class StreamMetrics:
     total: int
     expected: int
     on_time: int
+    reach: Reach
     connection: float | None
     first_event: float | None
     last_event: float | None
@@ -93,10 +107,15 @@ def measure(stream: StreamRecording, probe: Probe, criteria: Criteria) -> Stream
     """The figures of one stream."""
     at = [t / _NS for t in stream.events.at_ns]
     stamps = find_stamps(stream, probe.timestamps)
-    expected = expected_events(stream, probe)
-    on_time = sum(late <= criteria.event_deadline for late in lateness(at, stamps, criteria))
     head = None if stream.times.head_ns is None else stream.times.head_ns / _NS
     ended = stream.times.ended_ns / _NS
+    in_time = sum(late <= criteria.event_deadline for late in lateness(at, stamps, criteria))
+    if stream.reason == "decided":
+        reach = reach_of(probe, criteria, came=len(at), on_time=in_time, age=ended)
+        expected = max(reach.on_time + reach.missed, min(len(at), known_events(probe) or len(at)))
+    else:
+        expected = expected_events(stream, probe)
+        reach = Reach(min(in_time, expected), max(0, expected - in_time))
     alive = sorted([*at, *(t / _NS for t in stream.comments_ns)])
     return StreamMetrics(
         stream=stream,
@@ -104,7 +123,8 @@ def measure(stream: StreamRecording, probe: Probe, criteria: Criteria) -> Stream
         stamps=stamps,
         total=len(at),
         expected=expected,
-        on_time=min(on_time, expected),
+        on_time=reach.on_time,
+        reach=reach,
         connection=head,
         first_event=at[0] if at else None,
         last_event=at[-1] if at else None,
@@ -135,6 +155,39 @@ def lateness(at: list[float], stamps: Stamps | None, criteria: Criteria) -> list
         unstamped = len(at) - len(stamps.sent)
         return [*stamps.delays(), *[0.0] * unstamped]
     return at
+
+
+def known_events(probe: Probe) -> int | None:
+    """How many events a stream of this probe owes, whatever comes of it; None where that depends on what comes."""
+    if probe.expect.events is not None:
+        return probe.expect.events
+    return probe.until.events if probe.until.duration is None else None
+
+
+def owes_an_event(probe: Probe) -> bool:
+    """Whether a stream of this probe that brings no event misses one, however it ends; else it may just have nothing to tell."""
+    return known_events(probe) is not None or (probe.until.terminal is not None and probe.until.duration is None)
+
+
+def reach_of(probe: Probe, criteria: Criteria, *, came: int, on_time: int, age: float, over: bool = False) -> Reach:
+    """What the events of a stream can come to that has been open for `age` seconds; `over` where it had its end.
+
+    Counted from the request, what comes after the deadline is late. Counted from the event before, any event may be on time,
+    up to `until.events` of them. By the server's stamps nothing is sure before the end: a faster event makes others late.
+
+        20 due within 25 s, 10 came in time, after 30 s: 10 on time, 10 missed, none open
+        the same after 20 s:                             10 on time, none missed, 10 open
+    """
+    due = known_events(probe)
+    over = over or (criteria.deadline_from == "request" and age > criteria.event_deadline)
+    if due is None:
+        return Reach(on_time, came - on_time, 0 if over else None)
+    on_time = min(on_time, due)
+    if criteria.deadline_from == "sent" and not over:
+        return Reach(on_time, 0, due - on_time)
+    left = due - on_time if probe.until.events is None else min(due - on_time, max(0, probe.until.events - came))
+    still = 0 if over else left
+    return Reach(on_time, due - on_time - still, still)
 
 
 def expected_events(stream: StreamRecording, probe: Probe) -> int:

@@ -18,6 +18,7 @@ from sse_check.alternatives import silence_to_hold
 from sse_check.arms import arms, sizes_between
 from sse_check.baseline import Run as Baseline
 from sse_check.diagnosis import FollowUp, follow_ups, open_sizes
+from sse_check.early import Early
 from sse_check.interruption import Interruption
 from sse_check.live import LiveStream
 from sse_check.merging import merge, not_together
@@ -167,9 +168,16 @@ async def _observed(run: _Observing, addresses: Mapping[str, str], *, ready: boo
         when = f"in {format_duration(left)}" if left > 0 else f"{format_duration(-left)} ago"
         run.audience.tell(f"all begin at {instant_text(run.part.start_at)}: {when} by this machine's clock")
         await _until(begins[0], run.stop)
-    session = Session(
-        scenario, Run(redactor=run.redactor, stop=run.stop, hosts=hosts, addresses=addresses, watch=watch, calibration=run.calibration)
+    observing = Run(
+        redactor=run.redactor,
+        stop=run.stop,
+        hosts=hosts,
+        addresses=addresses,
+        watch=watch,
+        calibration=run.calibration,
+        decide=Early(scenario, run.redactor) if scenario.criteria.decide == "early" else None,
     )
+    session = Session(scenario, observing)
     try:
         if ready:
             run.audience.stage(run.redactor.text(f"Probing {urlsplit(scenario.base_url).hostname}"))
@@ -212,7 +220,7 @@ async def _until(instant: float | None, stop: Stop) -> None:
 async def _resumed(run: _Observing, session: "Session", planner: "Planner") -> None:
     """Each stream that the scenario wants cut and asked for again, of those that were answered."""
     for probe in _answered(run, session.recording()):
-        if probe.resume is not None and run.stop.why is None:
+        if probe.resume is not None and run.stop.why is None and not session.decided():
             run.audience.stage(f"Cutting a stream after {probe.resume.after} events, and asking for it again")
             await session.resume(planner.resume(probe), probe.resume.after, probe.instance)
 
@@ -220,7 +228,7 @@ async def _resumed(run: _Observing, session: "Session", planner: "Planner") -> N
 async def _searched(run: _Observing, session: "Session", planner: "Planner") -> None:
     """The search for limits, of all probes at once; then what it leaves open of the size of heartbeats, in two steps."""
     probes = [(probe, probe.limits) for probe in _answered(run, session.recording()) if probe.limits is not None]
-    if not probes or run.stop.why is not None:
+    if not probes or run.stop.why is not None or session.decided():
         return
     run.audience.stage(f"Looking for limits, for up to {format_duration(max(limits.until for _, limits in probes))}")
     wanted = {probe.name: arms(limits.until) for probe, limits in probes}

@@ -19,6 +19,8 @@ from sse_check.transport.http1 import fetch as fetch_http1
 
 USER_AGENT: Final = f"sse-check/{__version__}"
 
+DECIDED: Final = "decided"  # why streams are stopped whose rest cannot change the verdict
+
 _MAX_REDIRECTS: Final = 20  # Fetch Standard, "HTTP-redirect fetch"
 
 
@@ -81,8 +83,7 @@ async def observe(
     except TimeoutError:
         now = clock()
         if stop.why is not None:
-            reason: Reason = "budget" if stop.why == "budget" else "interrupted"
-            end = End(ended="timeout", at_ns=now, reason=reason, error=f"stopped: {stop.why}")
+            end = _stopped(stop.why, now)
         elif duration is not None and duration <= plan.timeout:
             live.planned_end = "duration"
             end = End(ended="until", at_ns=now)
@@ -94,6 +95,7 @@ async def observe(
             await talk.close(clock)
     if live.over_limit is not None:
         end = End(ended="error", at_ns=end.at_ns, reason="limit", error=live.over_limit)
+    live.end = end
     live.traces = live.traces or [Trace(started_ns=began)]
     first = live.traces[-1 if talk else 0]  # what comes before the stream of a conversation is none of its time
     if first.sent_ns is not None:
@@ -109,6 +111,13 @@ async def observe(
         run_started_ns=run_started_ns,
         sent_at=sent_at,
     )
+
+
+def _stopped(why: str, at_ns: int) -> End:
+    if why == DECIDED:
+        return End(ended="timeout", at_ns=at_ns, reason="decided", error="ended early: the verdict was certain")
+    reason: Reason = "budget" if why == "budget" else "interrupted"
+    return End(ended="timeout", at_ns=at_ns, reason=reason, error=f"stopped: {why}")
 
 
 async def _follow(plan: StreamPlan, live: LiveStream, redirects: list[Redirect], clock: Clock, fetch: Fetch) -> End:

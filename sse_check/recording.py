@@ -32,11 +32,14 @@ Phase = Literal["connect", "stream", "concurrency", "follow-up", "limits", "resu
 Factor = Literal["identity", "alone", "again", "direct", "resume"]
 Ended = Literal["until", "eof", "truncated", "reset", "timeout", "error"]
 # Why a stream has no proper end: what the operating system, TLS, HTTP or sse-check's own bounds said; of a conversation
-# (mcp.py), that the server answered with an error (`answer`), or did not speak as its protocol wants (`conversation`).
+# (mcp.py), that the server answered with an error (`answer`), or did not speak as its protocol wants (`conversation`);
+# that the verdict was certain without the rest of it (`decided`).
 Reason = Literal[
     "dns", "tcp", "tls", "proxy", "no-response", "protocol", "decode", "limit", "interrupted", "budget", "policy", "redirects",
-    "answer", "conversation",
+    "answer", "conversation", "decided",
 ]  # fmt: skip
+# Why sse-check itself ended a stream that was alive: what had not come by then may have been on its way.
+CUT_SHORT: Final[frozenset[Reason | None]] = frozenset({"interrupted", "budget", "decided"})
 
 
 # Who stamped the reads: the kernel, when the newest of a read's bytes arrived (SO_TIMESTAMPNS); this process (`user`), when
@@ -259,7 +262,10 @@ class Shard(Struct, frozen=True, kw_only=True):
 
 
 class Recording(Struct, frozen=True, kw_only=True):
-    """A whole run, or a `shard` of one. `interrupted` names what ended it early: a signal or the budget."""
+    """A whole run, or a `shard` of one. `interrupted` names what broke it off: a signal or the budget.
+
+    `decided` says what made the verdict certain, where that ended the run (`criteria.decide: early`).
+    """
 
     started_at: str
     shard: Shard | None = None
@@ -269,6 +275,7 @@ class Recording(Struct, frozen=True, kw_only=True):
     fallbacks: tuple[FallbackRecording, ...] = ()
     services: tuple[ServiceRecording, ...] = ()
     interrupted: str | None = None
+    decided: str | None = None
 
 
 class _Header(Struct, frozen=True, kw_only=True, tag_field="record", tag="run"):
@@ -283,6 +290,7 @@ class _End(Struct, frozen=True, kw_only=True, tag_field="record", tag="end"):
     environment: Environment
     streams: int
     interrupted: str | None = None
+    decided: str | None = None
 
 
 class _StreamLine(StreamRecording, frozen=True, kw_only=True, tag="stream"):
@@ -308,7 +316,13 @@ def to_lines(recording: Recording) -> Iterator[bytes]:
     yield lines((_Header(started_at=recording.started_at, shard=recording.shard, scenario=recording.scenario),))
     for record in (*recording.streams, *recording.fallbacks, *recording.services):
         yield lines((record,))
-    yield lines((_End(environment=recording.environment, streams=len(recording.streams), interrupted=recording.interrupted),))
+    end = _End(
+        environment=recording.environment,
+        streams=len(recording.streams),
+        interrupted=recording.interrupted,
+        decided=recording.decided,
+    )
+    yield lines((end,))
 
 
 def from_lines(lines: Iterable[bytes], *, file: str) -> Recording:
@@ -359,6 +373,7 @@ def from_lines(lines: Iterable[bytes], *, file: str) -> Recording:
         fallbacks=tuple(fallbacks),
         services=tuple(services),
         interrupted=end.interrupted if end and whole else "the recording is not complete",
+        decided=end.decided if end else None,
     )
 
 

@@ -12,13 +12,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol
 
 from sse_check.live import LiveStream, StreamPlan
 from sse_check.machine import Machine
 from sse_check.planning import Planner
-from sse_check.probe import Stop, observe
+from sse_check.probe import DECIDED, Stop, observe
 from sse_check.reconnect import resumed
 from sse_check.recording import Calibration, Recording, StreamRecording
 from sse_check.redaction import Redactor
@@ -35,12 +35,25 @@ _TURN_S: Final = 0.001
 _GLANCE_S: Final = 0.25  # how soon a stop is seen while a ramp waits
 # Before a follow-up: servers and proxies notice only after a while that the streams before it are closed.
 _SETTLE_S: Final = 0.5
+# How often open streams are looked at for whether the verdict is certain: a run is short or long by seconds.
+_LOOK_S: Final = 0.25
+
+
+class Decide(Protocol):
+    """Says why nothing that may still come can change the verdict, or None; `lag` is the machine's longest lateness so far, in seconds."""
+
+    def now(self, lives: Sequence[LiveStream], at_ns: int, lag: float) -> str | None:
+        """While these streams are open."""
+
+    def after(self, streams: Sequence[StreamRecording], lag: float) -> str | None:
+        """Of all streams so far, while none is open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """What a run needs beside the scenario. `watch` is called with each stream before it is opened.
 
+    `decide` may end the run before the scenario does; None: the scenario ends it.
     `addresses` are the host names of the run's own services, and where they are reached.
     """
 
@@ -51,6 +64,7 @@ class Run:
     addresses: Mapping[str, str] = field(default_factory=dict)
     watch: Callable[[LiveStream], None] = lambda live: None
     calibration: Calibration | None = None
+    decide: Decide | None = None
 
 
 class Session:
@@ -64,12 +78,19 @@ class Session:
         self._began = run.clock()
         self._machine = Machine()
         self._streams: list[StreamRecording] = []
+        self._decided: str | None = None
         self._budget = asyncio.get_running_loop().call_later(scenario.budget, run.stop.trip, "budget")
 
     async def observe(self, groups: Sequence[Sequence[StreamPlan]]) -> bool:
         """Open the groups one after the other, up to the first that the health check or a stop forbids; whether none did."""
         async with self._machine.watched():
             return await self._observe(groups)
+
+    def decided(self) -> bool:
+        """Whether the verdict is certain by now, so that nothing more needs to be asked but what explains it. To be called before something is."""
+        if self._decided is None and self._run.decide is not None:
+            self._decided = self._run.decide.after(self._streams, self._machine.lag_max)
+        return self._decided is not None
 
     async def search(self, plans: Sequence[StreamPlan]) -> None:
         """Open streams that look for limits: all at once, and each on a connection of its own, as a proxy times connections too."""
@@ -91,12 +112,43 @@ class Session:
             if group[0].phase == "follow-up":
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._run.stop.wait(), _SETTLE_S)
+            elif self.decided():
+                return False
             if self._run.stop.why is not None:
                 return False
-            self._streams += await _together(group, self._run, self._began)
+            self._streams += await self._group(group)
             if group[0].phase == "connect" and not _healthy(self._streams[-1]):
                 return False
         return True
+
+    async def _group(self, group: Sequence[StreamPlan]) -> list[StreamRecording]:
+        """Streams that are opened together, up to their ends or to where the verdict is certain without the rest of them."""
+        if self._run.decide is None or group[0].phase not in ("stream", "concurrency"):
+            return await _together(group, self._run, self._began)
+        stop, lives = Stop(), list[LiveStream]()
+
+        def watch(live: LiveStream) -> None:
+            lives.append(live)
+            self._run.watch(live)
+
+        looking = asyncio.ensure_future(self._look(self._run.decide, lives, stop))
+        try:
+            return await _together(group, replace(self._run, stop=stop, watch=watch), self._began)
+        finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
+
+    async def _look(self, decide: Decide, lives: Sequence[LiveStream], stop: Stop) -> None:
+        """Trip `stop` as soon as the verdict is certain, or the run itself is stopped."""
+        while self._run.stop.why is None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._run.stop.wait(), _LOOK_S)
+                break
+            self._decided = decide.now(lives, self._run.clock(), self._machine.lag_max)
+            if self._decided is not None:
+                stop.trip(DECIDED)
+                return
+        stop.trip(self._run.stop.why or "")
 
     def recording(self) -> Recording:
         """What was observed so far."""
@@ -106,6 +158,7 @@ class Session:
             environment=self._machine.environment(self._run.redactor, self._run.calibration),
             streams=tuple(self._streams),
             interrupted=self._run.stop.why,
+            decided=self._decided,
         )
 
     def close(self) -> None:

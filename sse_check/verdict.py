@@ -1,18 +1,21 @@
 """Criteria and findings into one verdict: viable, not viable, or not known."""
 
+import math
 from collections.abc import Sequence
 from typing import Final, Literal
 
 import msgspec
 from msgspec import Struct
 
+from sse_check.confidence import more_events, rate_met, wilson
+from sse_check.decision import first_event_missed, rate_lost
 from sse_check.diagnosis import Finding, Limits, Resume, by_stream, diagnose, find_limits, find_resumes, noise_limit
 from sse_check.diagnosis.holding import came_at_once
 from sse_check.diagnosis.landing import with_instances
 from sse_check.diagnosis.variants import with_variants
 from sse_check.escape import quoted
 from sse_check.metrics import StreamMetrics, may_still_be_due, measure, percent
-from sse_check.recording import FallbackRecording, Recording
+from sse_check.recording import CUT_SHORT, FallbackRecording, Recording
 from sse_check.scenario import Criteria, Probe, Scenario
 from sse_check.units import format_duration
 
@@ -46,7 +49,11 @@ _WELL_ABOVE: Final = 4.0
 
 
 class CriterionResult(Struct, frozen=True, kw_only=True):
-    """One criterion of one probe. `passed` is None where nothing could be observed to judge it by."""
+    """One criterion of one probe. `passed` is None where nothing could be observed to judge it by, or too little to be sure.
+
+    With a confidence the success rate lies between `low` and `high`, in percent; where that does not tell whether it reaches
+    the limit, `more_events` is about how many more would, at this rate.
+    """
 
     probe: str
     criterion: Literal["success_rate", "first_event", "streams"]
@@ -54,6 +61,9 @@ class CriterionResult(Struct, frozen=True, kw_only=True):
     observed: float | None
     limit: float
     detail: str
+    low: float | None = None
+    high: float | None = None
+    more_events: int | None = None
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -149,18 +159,9 @@ def _criteria(
 ) -> list[CriterionResult]:
     """The founding criteria for one probe, over its streams, each with whether it is good; `failed` where one has a fault."""
     mine = [m for m, _ in streams]
-    on_time, expected = sum(m.on_time for m in mine), sum(m.expected for m in mine)
-    rate = percent(on_time, expected)
-    quiet = not expected and not failed and all(_heartbeats_flow(m) for m in mine)
+    quiet = not failed and all(not m.expected and _heartbeats_flow(m) and m.stream.reason != "decided" for m in mine)
     results = [
-        CriterionResult(
-            probe=probe.name,
-            criterion="success_rate",
-            passed=100 * on_time >= criteria.success_rate * expected if expected else (False if failed else (True if quiet else None)),
-            observed=rate if expected else None,
-            limit=criteria.success_rate,
-            detail=_rate_detail(mine, on_time, expected, criteria, failed=failed),
-        ),
+        _success_rate(probe, mine, criteria, failed=failed, quiet=quiet),
         _first_event(probe, mine, criteria, failed=failed, quiet=quiet),
     ]
     if probe.stream_count > 1:
@@ -183,10 +184,45 @@ def _criteria(
     return results
 
 
+def _success_rate(probe: Probe, mine: Sequence[StreamMetrics], criteria: Criteria, *, failed: bool, quiet: bool) -> CriterionResult:
+    on_time, expected = sum(m.on_time for m in mine), sum(m.expected for m in mine)
+    limit, confidence = criteria.success_rate, criteria.confidence
+    detail = _rate_detail(mine, on_time, expected, criteria, failed=failed)
+    passed = (False if failed else True if quiet else None) if not expected else rate_met(on_time, expected, limit, confidence)
+    if expected and any(m.stream.reason == "decided" for m in mine):
+        # What was not due yet may have been on time: only what was out of reach is known.
+        passed, confidence = (False if rate_lost((m.reach for m in mine), limit, confidence) else None), None
+        detail += (
+            " The run was ended before the others were due." if passed is None else " What else may have come would not have been enough."
+        )
+    observed = percent(on_time, expected) if expected else None
+    plain = CriterionResult(probe=probe.name, criterion="success_rate", passed=passed, observed=observed, limit=limit, detail=detail)
+    if confidence is None or not expected:
+        return plain
+    low, high = wilson(on_time, expected, confidence)
+    more = more_events(on_time, expected, limit, confidence) if passed is None else None
+    sure = _sure(low, high, more, passed, criteria)
+    return msgspec.structs.replace(plain, low=round(low, 6), high=round(high, 6), more_events=more, detail=f"{detail} {sure}")
+
+
+def _sure(low: float, high: float, more: int | None, passed: bool | None, criteria: Criteria) -> str:
+    """How sure the rate is, in a sentence. Both ends are shown cut off, not rounded: so what is decided looks so, and what is not, not."""
+    places = max(1, len(f"{criteria.success_rate:g}".partition(".")[2]))
+    shown = [f"{math.floor(end * 10**places) / 10**places:.{places}f} %" for end in (low, high)]
+    text = f"With {criteria.confidence:g} % confidence the rate is between {shown[0]} and {shown[1]}"
+    if passed is not None:
+        return f"{text}."
+    text = f"{text}, so {criteria.success_rate:g} % is not decided"
+    if more is not None:
+        return f"{text}; about {more:,} more events at this rate would."
+    return f"{text}, nor would any number of events at this rate."
+
+
 def _rate_detail(mine: Sequence[StreamMetrics], on_time: int, expected: int, criteria: Criteria, *, failed: bool) -> str:
     if not expected:
         beats = sum(len(m.stream.comments_ns) for m in mine)
-        return "No event came, and none was known to be due" + (f"; {beats} heartbeats came through." if beats else ".")
+        yet = " yet when the run was ended early" if any(m.stream.reason == "decided" for m in mine) else ""
+        return f"No event came, and none was known to be due{yet}" + (f"; {beats} heartbeats came through." if beats else ".")
     since = {"request": "the request", "previous": "the event before", "sent": "its sending"}[criteria.deadline_from]
     if criteria.deadline_from == "sent" and all(m.stamps is None for m in mine):
         since = "the request (no time stamps of the server were found)"
@@ -217,10 +253,16 @@ def _heartbeats_flow(m: StreamMetrics) -> bool:
 def _first_event(probe: Probe, mine: Sequence[StreamMetrics], criteria: Criteria, *, failed: bool, quiet: bool) -> CriterionResult:
     times = [m.first_event for m in mine if m.first_event is not None]
     slowest = max(times, default=None)
+    late = slowest is not None and slowest > criteria.first_event
+    # Of those that were ended early, the ones whose first event was not due yet.
+    waiting = sum(m.first_event is None and m.stream.reason == "decided" and not _owed(m, criteria) for m in mine)
+    silent = len(mine) - len(times) - waiting
     passed: bool | None
-    if len(times) < len(mine):
-        owed = failed or any(m.expected for m in mine if m.first_event is None)
-        passed, detail = (False if owed else True if quiet else None), f"No first event in {len(mine) - len(times)} of {len(mine)} streams."
+    if silent and not late:
+        owed = failed or any(_owed(m, criteria) for m in mine if m.first_event is None)
+        passed, detail = (False if owed else True if quiet else None), f"No first event in {silent} of {len(mine)} streams."
+    elif waiting and not late:
+        passed, detail = None, f"No first event yet in {waiting} of {len(mine)} streams when the run was ended early."
     else:
         passed = max(times) <= criteria.first_event
         detail = f"First event after {format_duration(max(times))}, limit {format_duration(criteria.first_event)}."
@@ -236,11 +278,20 @@ def _first_event(probe: Probe, mine: Sequence[StreamMetrics], criteria: Criteria
     )
 
 
+def _owed(m: StreamMetrics, criteria: Criteria) -> bool:
+    """Whether a stream without an event should have had one."""
+    return first_event_missed(None, m.ended, m.probe, criteria) if m.stream.reason == "decided" else bool(m.expected)
+
+
 def stream_passed(m: StreamMetrics, criteria: Criteria, findings: Sequence[Finding]) -> bool | None:
     """Whether one stream by itself, with its findings, is good; None where it showed nothing to judge by."""
     if any(f.severity == "error" for f in findings):
         return False
-    if m.stream.reason in ("interrupted", "budget"):
+    if m.stream.reason == "decided":
+        return (
+            False if first_event_missed(m.first_event, m.ended, m.probe, criteria) or rate_lost([m.reach], criteria.success_rate) else None
+        )
+    if m.stream.reason in CUT_SHORT:
         return None
     if not m.expected:
         return True if _heartbeats_flow(m) else None
@@ -274,6 +325,12 @@ def _verdict(
     if recording.shard is not None:
         part = f"This is shard {recording.shard.index} of {recording.shard.of}. Its own streams show no fault; the answer is in the recordings of all shards, judged together."
         return "inconclusive", (part, *(f"{quoted(c.probe)}: {c.detail}" for c in unknown))
+    if recording.decided:
+        # Judged by other criteria, or with what other runs have shown.
+        reason = (
+            f"The run was ended early for what does not decide here ({recording.decided.rstrip('.')}), and the rest of it is not known."
+        )
+        return "inconclusive", (reason, *(f"{quoted(c.probe)}: {c.detail}" for c in unknown))
     if unknown:
         return "inconclusive", tuple(f"{quoted(c.probe)}: {c.detail}" for c in unknown)
     unfinished = [f for f in findings if f.code == "stalled"]

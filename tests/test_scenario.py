@@ -126,7 +126,7 @@ MALFORMED: dict[str, tuple[str | bytes, list[Where]]] = {
                 12,
                 "criteria.colour",
                 'unknown key "colour".',
-                "Known keys here: success_rate, event_deadline, first_event, deadline_from.",
+                "Known keys here: success_rate, event_deadline, first_event, deadline_from, decide, confidence.",
             ),
         ],
     ),

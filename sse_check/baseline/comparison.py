@@ -73,7 +73,7 @@ def _judged_by(stream: RunStream) -> str | None:
 
 def _faults(now: Run, before: Run, moved: Collection[str]) -> Iterable[Test]:
     """Faults are compared where the earlier run was long enough to show them, and none of them may be the machine's."""
-    if before.interrupted or now.noisy or before.noisy:
+    if before.partial or now.noisy or before.noisy:
         return ()
     probes = {s.probe for s in now.test_results} & {s.probe for s in before.test_results} - set(moved)
     return fault_tests(now, before, probes, _differ(now, before, _judged_by))
@@ -84,7 +84,7 @@ def _figures(now: Run, before: Run, groups: Mapping[str, Group]) -> Iterable[Tes
     if now.noisy or before.noisy:
         return
     alike = {probe: group for probe, group in groups.items() if not _other_load(*group)}
-    if not (now.interrupted or before.interrupted or _on_time_differs(now, before)):
+    if not (now.partial or before.partial or _on_time_differs(now, before)):
         yield from rate_tests(alike)
     yield from time_tests(alike, machine(now, before), held_back(now, before))
 
@@ -149,8 +149,9 @@ def _different(now: Run, before: Run) -> Iterable[str]:
     for run, which in ((before, "The earlier run"), (now, "This run")):
         if run.noisy:
             yield f"{which} was measured by a machine that was too late to judge: times, success rates and faults are not compared."
-        if run.interrupted:
-            yield f"{which} was interrupted: success rates{' and faults' if run is before else ''} are not compared."
+        if run.partial:
+            how = "interrupted" if run.interrupted else "ended early, as its verdict was certain"
+            yield f"{which} was {how}: success rates{' and faults' if run is before else ''} are not compared."
         elif run.verdict == "inconclusive" and not run.noisy:
             yield f"{which} was inconclusive: what it shows may be incomplete."
     limits = [{(c.probe, c.criterion): c.limit for c in run.criteria if c.criterion != "streams"} for run in (now, before)]

@@ -141,6 +141,12 @@ class Run(Struct, frozen=True, kw_only=True):
     limits: Annotated[tuple[RunLimits, ...], Meta(max_length=1_000)] = ()
     environment: RunEnvironment = RunEnvironment()
     interrupted: str | None = None
+    decided: str | None = None
+
+    @property
+    def partial(self) -> bool:
+        """Whether its streams were not watched to their ends."""
+        return self.interrupted is not None or self.decided is not None
 
     @property
     def noisy(self) -> bool:

@@ -8,7 +8,7 @@ long they were made, they do not show; so what is known of the sending, or of th
 from itertools import pairwise
 from typing import Final, Literal
 
-from sse_check.diagnosis.shape import AT_ONCE_S, END_BEHIND_S, EVEN, HELD_S, Release, delivery, releases, spread
+from sse_check.diagnosis.shape import AT_ONCE_S, EVEN, HELD_S, Release, delivery, over_behind, releases, spread
 from sse_check.diagnosis.sign import Figures, Sign, View
 from sse_check.metrics import StreamMetrics
 from sse_check.units import format_duration
@@ -54,7 +54,7 @@ def _at_once(m: StreamMetrics) -> bool:
     first, last = events.at_ns[made[0]] / 1e9, events.at_ns[made[-1]] / 1e9
     reads = len({events.read[number] for number in made})
     together = last - first <= AT_ONCE_S and len(made) >= TO_A_READ * reads
-    return together and first >= LATE_S and m.ended - last <= END_BEHIND_S
+    return together and first >= LATE_S and over_behind(m, last)
 
 
 def _blocks(m: StreamMetrics) -> tuple[Release, ...]:

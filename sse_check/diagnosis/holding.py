@@ -9,7 +9,7 @@ import itertools
 from typing import Final, Literal
 
 from sse_check.diagnosis.gradual import all_at_once, collected, compressed, in_blocks, nothing_came
-from sse_check.diagnosis.shape import AT_ONCE_S, END_BEHIND_S, HELD_S, Delivery, by_bytes, delivery, one_behind
+from sse_check.diagnosis.shape import AT_ONCE_S, END_BEHIND_S, HELD_S, Delivery, by_bytes, delivery, one_behind, over_behind
 from sse_check.diagnosis.sign import Figures, Sign, View
 from sse_check.escape import quoted
 from sse_check.metrics import StreamMetrics
@@ -44,7 +44,7 @@ def held_back(m: StreamMetrics) -> tuple[Kind, Delivery] | None:
         return None
     arrived_span = m.last_event - m.first_event
     at_once = arrived_span <= d.sent_span * BUNCHED_SHARE
-    if at_once and d.sent_span >= MIN_SPAN_S and m.first_event >= d.sent_span * HELD_SHARE and m.ended - m.last_event <= END_BEHIND_S:
+    if at_once and d.sent_span >= MIN_SPAN_S and m.first_event >= d.sent_span * HELD_SHARE and over_behind(m, m.last_event):
         return "buffered-full", d
     if d.held < HELD_S:
         return None
@@ -147,7 +147,7 @@ def _held_beside_the_application(v: View) -> Sign | None:
         return None
     span = direct.last_event - direct.first_event
     spread = direct.total >= MIN_EVENTS and span >= MIN_SPAN_S and not came_at_once(direct)
-    if not spread or m.first_event < direct.last_event * HELD_SHARE or m.ended - (m.last_event or 0.0) > END_BEHIND_S:
+    if not spread or m.first_event < direct.last_event * HELD_SHARE or not over_behind(m, m.last_event or 0.0):
         return None
     return Sign(
         message=(

@@ -211,6 +211,8 @@ def company_of(peers: Sequence[StreamMetrics]) -> Company:
 
 def in_trouble(m: StreamMetrics, company: Company) -> bool:
     """Whether one of several streams was refused, answered with an error, left waiting, or answered only much later."""
+    if m.stream.head is None and m.stream.reason == "decided":
+        return False  # it was not waited for
     return not works(m) or _kept_waiting(m, company.late)
 
 

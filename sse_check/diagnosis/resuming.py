@@ -13,6 +13,7 @@ from sse_check.diagnosis.sign import Figures, Sign, View
 from sse_check.escape import quoted
 from sse_check.instances import instance_of, told_apart
 from sse_check.metrics import StreamMetrics
+from sse_check.recording import CUT_SHORT
 from sse_check.stamps import epoch_unit
 from sse_check.units import format_duration
 
@@ -178,7 +179,7 @@ def _not_cut(first: StreamMetrics) -> list[Resume]:
 def _went_on(first: StreamMetrics, then: StreamMetrics, whole: StreamMetrics | None) -> tuple[bool | None, str, Figures]:
     """Whether a reconnect went on where the first connection was, in words and figures."""
     head = then.stream.head
-    if then.stream.reason in ("interrupted", "budget"):
+    if then.stream.reason in CUT_SHORT:
         return None, "the run was stopped before it was over", {}
     if head is None:
         return False, f"no answer ({quoted(then.stream.error or 'none')})", {}

@@ -10,6 +10,7 @@ from statistics import fmean, median, pstdev
 from typing import Final
 
 from sse_check.metrics import StreamMetrics
+from sse_check.recording import CUT_SHORT
 from sse_check.stamps import Stamps
 
 # Reads this close together are one delivery: a proxy that lets a buffer go writes it in several pieces.
@@ -106,6 +107,11 @@ def releases(m: StreamMetrics) -> tuple[Release, ...]:
             result.append(Release(at=at, events=found, size=size, mid_event=cut))
         last = at
     return tuple(result)
+
+
+def over_behind(m: StreamMetrics, last: float) -> bool:
+    """Whether the stream was over right behind an event, in seconds from the request. One that sse-check cut short tells nothing of that."""
+    return m.ended - last <= END_BEHIND_S and m.stream.reason not in CUT_SHORT
 
 
 def spread(values: Sequence[float]) -> float:

@@ -8,6 +8,7 @@ import msgspec
 from sse_check.diagnosis.finding import Finding
 from sse_check.diagnosis.shape import HELD_S
 from sse_check.metrics import StreamMetrics
+from sse_check.recording import CUT_SHORT
 from sse_check.scenario import Probe, Scenario, variants_of
 from sse_check.units import format_duration
 
@@ -45,7 +46,7 @@ def _compared(
     """What a twin showed where a probe had this finding, in sentences."""
     how, theirs = _difference(probe, twin), streams.get(twin.name, ())
     # A stream that was not watched to its end proves the absence of nothing.
-    if how is None or not theirs or any(m.stream.reason in ("interrupted", "budget") for m in theirs):
+    if how is None or not theirs or any(m.stream.reason in CUT_SHORT for m in theirs):
         return []
     codes = list(dict.fromkeys(f.code for f in errors.get(twin.name, ())))
     said = []

@@ -23,7 +23,7 @@ from sse_check.report.names import FACTORS, stream_name
 from sse_check.report.page_data import CHART_BYTES, STEP_NAMES, ChartData, chart_data, sentence
 from sse_check.report.page_rows import BAR_WIDTH, connection_rows, finding_rows, stream_rows
 from sse_check.report.report import Report
-from sse_check.report.result import ENDINGS, Result, StreamResult, leading
+from sse_check.report.result import ENDINGS, Result, StreamResult, ended_early, leading
 from sse_check.units import format_duration
 
 PAGE_BYTES: Final = 5_000_000  # what a phone still opens at once, and a mail still carries
@@ -75,6 +75,7 @@ def _values(report: Report, charts: ChartData, rows: int) -> dict[str, Any]:
         "says": sentence(charts.streams[first]) if charts.streams else "",
         "reasons": _reasons(result),
         "lead": lead,
+        "early": ended_early(result),
         "findings": findings,
         "criteria": sorted(result.criteria, key=lambda c: (c.passed is not False, c.passed is not None)),
         "streams": stream_rows(worst[:rows], charts.streams),

@@ -60,7 +60,8 @@ def _suites(result: Result) -> Iterator[_Suite]:
     # The verdict itself comes first: a run that was cut short, or measured on a noisy machine, has good probes all the same.
     verdict = _Case(name="verdict", passed=_PASSED[result.verdict], kind=result.verdict, lines=result.reasons)
     about = {"scenario": result.name, "target": result.target_url, "verdict": result.verdict, "recommendation": result.recommendation}
-    yield _Suite(name=_PACKAGE, cases=[verdict], properties={**about, "version": result.environment.version})
+    early = {"ended early": result.decided} if result.decided else {}
+    yield _Suite(name=_PACKAGE, cases=[verdict], properties={**about, "version": result.environment.version, **early})
     for probe in dict.fromkeys([c.probe for c in result.criteria] + [f.probe for f in result.findings if f.probe]):
         streams = [s for s in result.test_results if s.probe == probe]
         yield _Suite(
@@ -87,7 +88,8 @@ def _sure(passed: bool | None, verdict: Verdict) -> bool | None:
 def _no_fault(result: Result, probe: str) -> _Case:
     """One case for all faults of a probe: each with its message, and what to change."""
     errors = [f for f in result.findings if f.probe == probe and f.severity == "error"]
-    unseen = any(c.passed is None for c in result.criteria if c.probe == probe)
+    # A rate that is only not sure enough was seen all the same.
+    unseen = any(c.passed is None and c.low is None for c in result.criteria if c.probe == probe)
     lines = [] if errors or not unseen else ["Not everything of it could be observed."]
     for finding in errors:
         lines += [f"{finding.code}: {finding.message}", *(f"-> {fix.where}: {fix.text}" for fix in finding.fixes)]

@@ -14,7 +14,7 @@ from sse_check.escape import code, element, fence, prose
 from sse_check.report.mermaid import chart
 from sse_check.report.names import FACTORS, stream_name
 from sse_check.report.report import Report
-from sse_check.report.result import ENDINGS, StreamResult, grouped_findings, leading
+from sse_check.report.result import ENDINGS, StreamResult, ended_early, grouped_findings, leading
 from sse_check.report.strip import strip
 from sse_check.units import format_duration
 
@@ -64,6 +64,7 @@ def summary_markdown(report: Report, limit: int = SUMMARY_LIMIT) -> str:
             chances=[change for change in changes if change.confidence == "possible"],
             docs=DOCS,
             lead=leading(result),
+            early=ended_early(result),
             chart=picture,
             endings=ENDINGS,
             factors=FACTORS,

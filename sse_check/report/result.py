@@ -109,7 +109,7 @@ class Result(Struct, frozen=True, kw_only=True):
     """The whole of report.json. `footing` is what the recommendation lacks to rest on, where it lacks anything.
 
     An event is on time within `event_deadline` seconds, counted from `deadline_from`. `baseline` is what differs from an
-    earlier run, where there is one to compare with.
+    earlier run, where there is one to compare with. `decided` is what made the verdict certain, where the run was ended for it.
     """
 
     schema_version: int
@@ -139,6 +139,7 @@ class Result(Struct, frozen=True, kw_only=True):
     summary: Summary
     environment: ReportEnvironment
     interrupted: str | None
+    decided: str | None = None
     baseline: Comparison | None = None
 
 
@@ -192,6 +193,7 @@ def build_result(recording: Recording, outcome: Outcome) -> Result:
             proxies=environment.proxies,
         ),
         interrupted=recording.interrupted,
+        decided=recording.decided,
     )
 
 
@@ -312,6 +314,14 @@ def leading(result: Result) -> FindingGroup | None:
 def missed_criteria(result: Result) -> tuple[CriterionResult, ...]:
     """The criteria that were not met, or could not be judged."""
     return tuple(c for c in result.criteria if c.passed is not True)
+
+
+def ended_early(result: Result) -> str | None:
+    """That the run was ended before its streams were, and why, in a sentence; None where it was not."""
+    if result.decided is None:
+        return None
+    rest = ", and nothing that was still to come could change that" if result.verdict == "not-viable" else ""
+    return f"The run was ended early{rest}: {result.decided}"
 
 
 ENDINGS: Final = {

@@ -4,7 +4,7 @@ from typing import Final
 
 from sse_check.escape import log_lines, quoted
 from sse_check.report.names import in_words, stream_name
-from sse_check.report.result import Result, StreamResult, grouped_findings, missed_criteria
+from sse_check.report.result import Result, StreamResult, ended_early, grouped_findings, missed_criteria
 from sse_check.units import format_duration
 
 _SIGNS: Final = {"viable": "✔", "not-viable": "✘", "inconclusive": "?"}
@@ -22,6 +22,8 @@ def terminal_text(result: Result, *, report_dir: str | None = None) -> str:
     faulty = any(group.first.severity == "error" for group in groups)
     # The cause first; what else the answer rests on comes behind it.
     lines += [] if faulty else untold
+    early = ended_early(result)
+    lines += [] if early is None else [f"  {early}"]
     if not result.environment.tls_verified:
         lines.append("  TLS certificates were not verified (target.tls.verify: false).")
     for group in groups[:_MAX_FINDINGS]:

@@ -35,12 +35,18 @@ DEFAULT_CONCURRENT_STREAMS: Final = 3  # the founding criteria: "3 streams at on
 
 
 class Criteria(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When a deployment is good enough. The defaults are the founding criteria (docs/scenario.md)."""
+    """When a deployment is good enough. The defaults are the founding criteria (docs/scenario.md).
+
+    `decide`: whether a run goes on to its `end`, or is over as soon as nothing can change its verdict. `confidence`: how
+    sure the success rate has to be; None: it is taken as it was counted.
+    """
 
     success_rate: Percent = 90.0
     event_deadline: Duration = 25.0
     first_event: Duration = 2.0
     deadline_from: Literal["request", "previous", "sent"] = "request"
+    decide: Literal["end", "early"] = "end"
+    confidence: Percent | None = None
 
 
 class Until(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -9,7 +9,7 @@ from sse_check.redaction import Redactor
 from sse_check.scenario.model import Scenario
 
 # Fields of a scenario with a closed set of values, which a secret can only equal by chance.
-_NO_TEXT: Final = frozenset({"version", "method", "deadline_from", "unit", "preset", "protocol", "ip"})
+_NO_TEXT: Final = frozenset({"version", "method", "deadline_from", "decide", "unit", "preset", "protocol", "ip"})
 
 
 def redact_scenario(scenario: Scenario, redactor: Redactor) -> Scenario:

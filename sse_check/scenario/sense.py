@@ -8,12 +8,13 @@ from urllib.parse import urlsplit
 import msgspec
 
 from sse_check.scenario.derive import split, start_order, stream_timeout
-from sse_check.scenario.model import LimitSearch, Probe, Scenario
+from sse_check.scenario.model import Criteria, LimitSearch, Probe, Scenario
 from sse_check.scenario.presets import missing_of
 from sse_check.scenario.values import nearest
 from sse_check.units import format_duration
 
 _MAX_SERVICES = 10
+_MOST_CONFIDENCE = 99.9999  # beyond it the events of no run are enough, and further on a float cannot hold the share
 
 
 def check_sense(
@@ -53,6 +54,7 @@ def check_sense(
         if known and (mistake := ramp_mistake(scenario, probe)) is not None:
             wrong_at(f"{at}.ramp", *mistake)
         _check_way(scenario, probe, at, wrong_at)
+    _check_confidence(scenario.criteria, wrong_at)
     for number, fallback in enumerate(scenario.fallbacks):
         at = f"fallbacks[{number}]"
         option = fallback.websocket or fallback.batch
@@ -93,6 +95,20 @@ def ramp_mistake(scenario: Scenario, probe: Probe) -> tuple[str, str] | None:
             "Make ramp shorter, or let the streams last longer.",
         )
     return None
+
+
+def _check_confidence(criteria: Criteria, wrong_at: Callable[[str, str, str], None]) -> None:
+    confidence = criteria.confidence
+    if confidence is None:
+        return
+    if not 0 < confidence <= _MOST_CONFIDENCE:
+        wrong_at("criteria.confidence", f"nothing is measured with {confidence:g} % confidence.", "Write for example 95%.")
+    if criteria.success_rate == 100:
+        wrong_at(
+            "criteria.confidence",
+            "no number of events proves a success rate of 100 %.",
+            "Make success_rate less, for example 99%, or leave confidence out.",
+        )
 
 
 def _version_of(text: str) -> str | None:

@@ -153,6 +153,7 @@ def recording(
     fallbacks: Sequence[FallbackRecording] = (),
     services: Sequence[ServiceRecording] = (),
     interrupted: str | None = None,
+    decided: str | None = None,
     **environment_of: Any,
 ) -> Recording:
     """A run of these streams on a quiet machine; `loop_lag_p99=0.5` makes it a busy one, `inside="action"` a step of a workflow."""
@@ -165,6 +166,7 @@ def recording(
         fallbacks=tuple(fallbacks),
         services=tuple(services),
         interrupted=interrupted,
+        decided=decided,
     )
 
 
