@@ -7,12 +7,13 @@ values arrays of bytes (`flags`); a column without content is the empty tuple th
 import math
 from array import array
 from collections.abc import Callable, Iterable, Iterator, MutableSequence, Sequence
-from itertools import accumulate, chain, islice, pairwise
-from operator import eq
+from itertools import accumulate, chain, islice, pairwise, repeat
+from operator import eq, truediv
 from typing import Any, Final, TypeVar, overload
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import force_setattr
 
 # So many different texts have a table: all that fit into a byte, where each comes often; at first, before that shows, a few.
 _MOST: Final = 256
@@ -51,6 +52,17 @@ def texts(values: Sequence[str]) -> Sequence[str]:
 def number_columns(columns: dict[str, Sequence[Number]]) -> dict[str, Sequence[Number]]:
     """Compact columns of numbers, by name. Such a column stays what it is."""
     return {name: column if isinstance(column, Numbers) else Numbers(column) for name, column in columns.items()}
+
+
+def compact(columns: Struct, **kinds: Callable[[Any], Any]) -> None:
+    """Make compact columns of whatever a struct was made with: all of one length, or empty. Raises msgspec.ValidationError."""
+    lengths = set()
+    for name, kind in kinds.items():
+        column = kind(getattr(columns, name))
+        force_setattr(columns, name, column)
+        lengths |= set(map(len, column.values() if isinstance(column, dict) else (column,)))
+    if len(lengths - {0}) > 1:
+        raise msgspec.ValidationError(f"{type(columns).__name__} has columns of different lengths: {sorted(lengths - {0})}")
 
 
 class Texts(Sequence[str]):
@@ -232,6 +244,36 @@ class Numbers(Sequence[Number]):
         return f"Numbers({list(self)!r})"
 
 
+class Seconds(Sequence[float]):
+    """A column of nanoseconds as seconds: a view that takes no room of its own."""
+
+    __slots__ = ("_ns",)
+
+    def __init__(self, ns: Sequence[int]) -> None:
+        self._ns = ns
+
+    def __len__(self) -> int:
+        return len(self._ns)
+
+    @overload
+    def __getitem__(self, index: int) -> float: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[float]: ...
+    def __getitem__(self, index: int | slice) -> float | list[float]:
+        return [ns / 1e9 for ns in self._ns[index]] if isinstance(index, slice) else self._ns[index] / 1e9
+
+    def __iter__(self) -> Iterator[float]:
+        return map(truediv, self._ns, repeat(1e9))
+
+    def __eq__(self, other: object) -> bool:
+        return _equal(self, other)
+
+    __hash__ = None  # type: ignore[assignment]  # so is what it shows
+
+    def __repr__(self) -> str:
+        return f"Seconds({list(self)!r})"
+
+
 def _encoded(text: str) -> bytes:
     # Lone surrogates are no UTF-8; a text that holds one must come back all the same.
     return text.encode("utf-8", "surrogatepass")
@@ -267,6 +309,7 @@ def stored(column: Any) -> list[Any]:
 
 
 _Columns = TypeVar("_Columns", bound=Struct)
+_Column = TypeVar("_Column")
 
 
 def columns_in(text: Raw, kind: type[_Columns], at: str) -> _Columns:
@@ -275,13 +318,23 @@ def columns_in(text: Raw, kind: type[_Columns], at: str) -> _Columns:
     `at` is where the text stands. Raises msgspec.ValidationError with the place where a column is none.
     """
     found = {}
-    for name, column in msgspec.json.decode(text, type=dict[str, Raw]).items():
+    for name, column in _at(f"$.{at}", _parts_in, text).items():
         if name in kind.__struct_fields__:
-            try:
-                found[name] = _READ.get(name, _ints_in)(column)
-            except msgspec.ValidationError as error:
-                raise msgspec.ValidationError(str(error).replace("`$", f"`$.{at}.{name}")) from None
+            found[name] = _at(f"$.{at}.{name}", _READ.get(name, _ints_in), column)
     return kind(**found)
+
+
+def _at(place: str, read: Callable[[Raw], _Column], text: Raw) -> _Column:
+    """What is read of a part of a text; a mistake in it is said to be where the part stands."""
+    try:
+        return read(text)
+    except msgspec.ValidationError as error:
+        said = str(error) if "`$" in str(error) else f"{error} - at `$`"
+        raise msgspec.ValidationError(said.replace("`$", f"`{place}")) from None
+
+
+def _parts_in(text: Raw) -> dict[str, Raw]:
+    return msgspec.json.decode(text, type=dict[str, Raw])
 
 
 def _ints_in(text: Raw) -> Sequence[int]:
@@ -297,8 +350,11 @@ def _texts_in(text: Raw) -> Sequence[str]:
 
 
 def _numbers_in(text: Raw) -> dict[str, Sequence[Number]]:
-    columns = msgspec.json.decode(text, type=dict[str, Raw])
-    return {name: Numbers(msgspec.json.decode(column, type=list[Number])) for name, column in columns.items()}
+    return {name: _at("$[...]", _column_of_numbers, column) for name, column in _parts_in(text).items()}
 
 
-_READ: Final = {"mid_event": _flags_in, "type": _texts_in, "id": _texts_in, "numbers": _numbers_in}
+def _column_of_numbers(text: Raw) -> Numbers:
+    return Numbers(msgspec.json.decode(text, type=list[Number]))
+
+
+_READ: Final[dict[str, Callable[[Raw], Any]]] = {"mid_event": _flags_in, "type": _texts_in, "id": _texts_in, "numbers": _numbers_in}

@@ -93,7 +93,8 @@ class Early:
         live = seen.live
         if live.redirect_to() is not None:
             return None
-        first = (live.events_ns[0] - sent_ns) / _NS if live.events_ns else None
+        # Counted from when it may have arrived, so that nothing is concluded that the stamp's error could undo.
+        first = (live.events_ns[0] - live.errors_ns[live.event_reads[0]] - sent_ns) / _NS if live.events_ns else None
         seen.began = first is not None
         return of_answer(live.head_seen) or of_first_event(first, age, seen.probe, self._criteria)
 
@@ -104,8 +105,9 @@ class Early:
         if criteria.deadline_from == "previous":
             on_time = came - self._late(seen, sent_ns, came)
         else:
-            # A nanosecond in its favour: measure() compares the same numbers as floats.
-            on_time = bisect_right(live.events_ns, sent_ns + int(criteria.event_deadline * _NS) + 1)
+            # In its favour: what the stamps' errors leave open, and a nanosecond, as measure() compares the same numbers as floats.
+            slack = max(live.errors_ns, default=0) + 1
+            on_time = bisect_right(live.events_ns, sent_ns + int(criteria.event_deadline * _NS) + slack)
             seen.rated = known_events(seen.probe) is not None
         return reach_of(seen.probe, criteria, came=came, on_time=on_time, age=age, over=live.end is not None)
 

@@ -16,6 +16,7 @@ from typing import Final, Literal, TextIO
 from sse_check.errors import UsageError
 from sse_check.escape import command_data, command_property, log_lines, visible
 from sse_check.report import SUMMARY_LIMIT, Report, Result, summary_markdown
+from sse_check.report.exactness import exactness
 from sse_check.scenario import Mistake, Place
 
 # A step keeps ten annotations of a kind (actions/runner, ExecutionContext.cs): nine, and one that counts the rest.
@@ -221,10 +222,7 @@ def debug(lines: Iterable[str], out: TextIO) -> None:
 
 def debug_result(result: Result, out: TextIO) -> None:
     """How each stream went, for whoever looks for the reason of a surprise: phases, ends and errors, in seconds."""
-    environment = result.environment
-    debug(
-        [f"measured with an error of {environment.loop_lag_p99} s, at most {environment.loop_lag_max} s; clock: {environment.clock}"], out
-    )
+    debug([exactness(result.environment)], out)
     for stream in (*result.test_results, *result.follow_ups)[:_MAX_DEBUG]:
         phases = ", ".join(f"{name} {at}" for name, at in stream.timings.items() if at is not None)
         changed = f" ({stream.factor})" if stream.factor else ""

@@ -1,13 +1,16 @@
 """Arrivals into figures: pure functions of a recording. All results are in seconds unless their name says otherwise."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, islice, repeat
+from operator import sub
 from typing import Final
 
-from sse_check.recording import StreamRecording
+from sse_check.columns import Seconds
+from sse_check.precision import event_errors
+from sse_check.recording import Calibration, StreamRecording
 from sse_check.scenario import Criteria, Probe
-from sse_check.stamps import Stamps, find_stamps
+from sse_check.stamps import Stamps, find_both
 
 _NS: Final = 1e9
 
@@ -29,24 +32,32 @@ class StreamMetrics:
     """The figures of one stream; times count from the moment its request was sent.
 
     `expected` has no events that were not due yet when the run was ended early; `reach` has them.
-    `gaps` are the times between events that follow each other. Signs of life are events and comments: `pause` is the
-    longest time between two of them, `silence` that between the last (else the head) and the stream's end.
+    `longest_gap` is the longest time between two events that follow each other. Signs of life are events and comments:
+    `pause` is the longest time between two of them, `silence` that between the last (else the head) and the stream's end.
+    `replayed` are time stamps which show that the events were made before they were asked for.
+
+    An event may have arrived before its stamp: the first by `first_event_error`, 99 of 100 by no more than `error_p99`; None
+    where that is not known. Counted from the earliest moments, `maybe_on_time` events are on time.
     """
 
     stream: StreamRecording
     probe: Probe
     stamps: Stamps | None
+    replayed: Stamps | None
     total: int
     expected: int
     on_time: int
     reach: Reach
+    maybe_on_time: int
     connection: float | None
     first_event: float | None
     last_event: float | None
     ended: float
-    gaps: tuple[float, ...]
+    longest_gap: float | None
     pause: float
     silence: float
+    first_event_error: float | None
+    error_p99: float | None
 
     @property
     def success_rate(self) -> float:
@@ -56,7 +67,13 @@ class StreamMetrics:
     @property
     def median_gap(self) -> float | None:
         """The middle gap: of 0.1, 0.1, 5.0 -> 0.1. None with fewer than two events."""
-        return sorted(self.gaps)[len(self.gaps) // 2] if self.gaps else None
+        gaps = sorted(_gaps(self.stream.events.at_ns))
+        return gaps[len(gaps) // 2] / _NS if gaps else None
+
+    @property
+    def span(self) -> float:
+        """Seconds between the first and the last event: of 0.5, 1.5, 4.0 -> 3.5."""
+        return (self.last_event or 0.0) - (self.first_event or 0.0)
 
     @property
     def delay_p99(self) -> float | None:
@@ -75,12 +92,12 @@ class StreamMetrics:
     @property
     def token_gap_median(self) -> float | None:
         """The middle time between two such events: at 0.9, 1.0, 1.1, 3.1 -> 0.1. None with fewer than two."""
-        return percentile(_gaps(self.token_times), 50)
+        return percentile(tuple(_gaps(self.token_times)), 50)
 
     @property
     def token_gap_p99(self) -> float | None:
         """What 99 of 100 of these times do not exceed: at 0.9, 1.0, 1.1, 3.1 -> 2.0. None with fewer than two."""
-        return percentile(_gaps(self.token_times), 99)
+        return percentile(tuple(_gaps(self.token_times)), 99)
 
 
 def percentile(values: Sequence[float], p: int) -> float | None:
@@ -91,8 +108,8 @@ def percentile(values: Sequence[float], p: int) -> float | None:
     return sorted(values)[max(0, -(-p * len(values) // 100) - 1)] if values else None
 
 
-def _gaps(times: Sequence[float]) -> tuple[float, ...]:
-    return tuple(later - earlier for earlier, later in pairwise(times))
+def _gaps(times: Sequence[float]) -> Iterator[float]:
+    return map(sub, islice(times, 1, None), times)
 
 
 def percent(part: int, whole: int) -> float:
@@ -103,35 +120,46 @@ def percent(part: int, whole: int) -> float:
     return 1000 * part // whole / 10 if whole else 0.0
 
 
-def measure(stream: StreamRecording, probe: Probe, criteria: Criteria) -> StreamMetrics:
-    """The figures of one stream."""
-    at = [t / _NS for t in stream.events.at_ns]
-    stamps = find_stamps(stream, probe.timestamps)
+def measure(stream: StreamRecording, probe: Probe, criteria: Criteria, calibration: Calibration | None = None) -> StreamMetrics:
+    """The figures of one stream. `calibration` says what the machine could resolve before the run."""
+    at_ns = stream.events.at_ns
+    at = Seconds(at_ns)
+    stamps, replayed = find_both(stream, probe.timestamps)
+    errors = event_errors(stream, calibration)
+    in_time = sum(late <= criteria.event_deadline for late in lateness(at, stamps, criteria))
+    maybe = in_time
+    if errors and in_time < len(at):
+        early = map(sub, lateness(at, stamps, criteria), Seconds(errors))
+        maybe = sum(late <= criteria.event_deadline for late in early)
     head = None if stream.times.head_ns is None else stream.times.head_ns / _NS
     ended = stream.times.ended_ns / _NS
-    in_time = sum(late <= criteria.event_deadline for late in lateness(at, stamps, criteria))
     if stream.reason == "decided":
         reach = reach_of(probe, criteria, came=len(at), on_time=in_time, age=ended)
         expected = max(reach.on_time + reach.missed, min(len(at), known_events(probe) or len(at)))
     else:
         expected = expected_events(stream, probe)
         reach = Reach(min(in_time, expected), max(0, expected - in_time))
-    alive = sorted([*at, *(t / _NS for t in stream.comments_ns)])
+    alive = sorted(chain(at_ns, stream.comments_ns))
+    p99 = percentile(errors, 99)
     return StreamMetrics(
         stream=stream,
         probe=probe,
         stamps=stamps,
+        replayed=replayed,
         total=len(at),
         expected=expected,
         on_time=reach.on_time,
         reach=reach,
+        maybe_on_time=min(maybe, expected),
         connection=head,
         first_event=at[0] if at else None,
         last_event=at[-1] if at else None,
         ended=ended,
-        gaps=tuple(later - earlier for earlier, later in pairwise(at)),
-        pause=max((later - earlier for earlier, later in pairwise(alive)), default=0.0),
-        silence=ended - max([head or 0.0, *alive[-1:]]),
+        longest_gap=max(_gaps(at_ns)) / _NS if len(at) > 1 else None,
+        pause=max(_gaps(alive), default=0) / _NS,
+        silence=ended - max([head or 0.0, *Seconds(alive[-1:])]),
+        first_event_error=errors[0] / _NS if errors else None,
+        error_p99=None if p99 is None else p99 / _NS,
     )
 
 
@@ -140,7 +168,7 @@ def may_still_be_due(m: StreamMetrics) -> bool:
     return m.stream.ended == "timeout" and m.silence <= max(m.pause, 1.0) * 3
 
 
-def lateness(at: list[float], stamps: Stamps | None, criteria: Criteria) -> list[float]:
+def lateness(at: Sequence[float], stamps: Stamps | None, criteria: Criteria) -> Iterable[float]:
     """What the event deadline is compared with, for each event.
 
     Counted from the `request`, from the `previous` event (the first from the request), or from when it was `sent` by
@@ -150,10 +178,9 @@ def lateness(at: list[float], stamps: Stamps | None, criteria: Criteria) -> list
         previous:  arrivals 1, 2, 30 -> 1, 1, 28
     """
     if criteria.deadline_from == "previous":
-        return [now - before for before, now in zip([0.0, *at], at, strict=False)]
+        return map(sub, at, chain([0.0], at))
     if criteria.deadline_from == "sent" and stamps is not None:
-        unstamped = len(at) - len(stamps.sent)
-        return [*stamps.delays(), *[0.0] * unstamped]
+        return chain(stamps.delays(), repeat(0.0, len(at) - len(stamps.sent)))
     return at
 
 

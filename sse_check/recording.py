@@ -13,14 +13,13 @@ Format history:
     1   first version
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Final, Literal
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, Literal
 
 import msgspec
 from msgspec import Raw, Struct
-from msgspec.structs import force_setattr
 
-from sse_check.columns import Number, columns_in, flags, ints, number_columns, stored, texts
+from sse_check.columns import Number, columns_in, compact, flags, ints, number_columns, stored, texts
 from sse_check.scenario import Scenario
 
 FORMAT_VERSION: Final = 1
@@ -41,16 +40,9 @@ Reason = Literal[
 # Why sse-check itself ended a stream that was alive: what had not come by then may have been on its way.
 CUT_SHORT: Final[frozenset[Reason | None]] = frozenset({"interrupted", "budget", "decided"})
 
-
 # Who stamped the reads: the kernel, when the newest of a read's bytes arrived (SO_TIMESTAMPNS); this process (`user`), when
 # it took them; some by one, some by the other.
 StampedBy = Literal["kernel", "user", "mixed"]
-
-
-def _compact(columns: Struct, **kinds: Callable[[Any], Any]) -> None:
-    """Make compact columns of whatever a struct was made with."""
-    for name, kind in kinds.items():
-        force_setattr(columns, name, kind(getattr(columns, name)))
 
 
 class Arm(Struct, frozen=True, kw_only=True):
@@ -117,7 +109,7 @@ class Reads(Struct, frozen=True, kw_only=True):
     error_ns: Sequence[int] = ()
 
     def __post_init__(self) -> None:
-        _compact(self, at_ns=ints, wire_bytes=ints, body_bytes=ints, mid_event=flags, error_ns=ints)
+        compact(self, at_ns=ints, wire_bytes=ints, body_bytes=ints, mid_event=flags, error_ns=ints)
 
 
 class Events(Struct, frozen=True, kw_only=True):
@@ -136,7 +128,7 @@ class Events(Struct, frozen=True, kw_only=True):
     tokens: Sequence[int] = ()
 
     def __post_init__(self) -> None:
-        _compact(self, at_ns=ints, read=ints, type=texts, id=texts, size=ints, numbers=number_columns, tokens=ints)
+        compact(self, at_ns=ints, read=ints, type=texts, id=texts, size=ints, numbers=number_columns, tokens=ints)
 
     def __len__(self) -> int:
         return len(self.at_ns)
@@ -181,7 +173,7 @@ class StreamRecording(Struct, frozen=True, kw_only=True, tag_field="record", tag
     error: str | None = None
 
     def __post_init__(self) -> None:
-        _compact(self, comments_ns=ints)
+        compact(self, comments_ns=ints)
 
 
 class FallbackRecording(Struct, frozen=True, kw_only=True, tag_field="record", tag="fallback"):
@@ -336,8 +328,10 @@ def from_lines(lines: Iterable[bytes], *, file: str) -> Recording:
     fallbacks: list[FallbackRecording] = []
     services: list[ServiceRecording] = []
     broken: RecordingError | None = None
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
+    number = 0
+    for line in lines:
+        number += 1
+        if not line or line.isspace():
             continue
         if broken:
             raise broken
@@ -346,15 +340,18 @@ def from_lines(lines: Iterable[bytes], *, file: str) -> Recording:
                 _check_version(line, file)
             record = decoder.decode(line)
             if isinstance(record, _StreamLine):
-                streams.append(record.read())
+                record = record.read()
         except (msgspec.DecodeError, RecursionError) as error:
             # The last line may be half written; any other is a fault of the file.
             broken = RecordingError(f"{file}:{number}: not a line of a recording: {error}.")
             if header is None:
                 raise broken from None
             continue
+        del line  # one of a long stream is large, and the next is read before it would go
         if isinstance(record, _Header):
             header = record
+        elif isinstance(record, StreamRecording):
+            streams.append(record)
         elif isinstance(record, FallbackRecording):
             fallbacks.append(record)
         elif isinstance(record, ServiceRecording):

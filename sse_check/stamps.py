@@ -3,11 +3,14 @@
 Delays are relative to the fastest event of the stream, so the two clocks need not agree.
 """
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, islice, pairwise, repeat
+from operator import le, sub, truediv
 from typing import Final
 
+from sse_check.columns import Number, Numbers, Seconds
 from sse_check.recording import StreamRecording
 from sse_check.scenario import Timestamps
 
@@ -37,47 +40,60 @@ class Stamps:
 
     field: str
     resolution: float
-    sent: tuple[float, ...]
-    arrived: tuple[float, ...]
-    events: tuple[int, ...]
+    sent: Sequence[float]
+    arrived: Sequence[float]
+    events: Sequence[int]
 
     @property
     def sent_span(self) -> float:
         """Seconds between the first and the last send time."""
         return max(self.sent) - min(self.sent)
 
-    def delays(self) -> tuple[float, ...]:
+    def delays(self) -> "array[float]":
         """How much longer than the fastest event each one took, in seconds.
 
         Sent at 0, 1, 2 and all arrived at 2.1: 2.0, 1.0, 0.0.
         """
-        took = [arrived - sent for arrived, sent in zip(self.arrived, self.sent, strict=True)]
-        fastest = min(took)
-        return tuple(t - fastest for t in took)
+        took = array("d", map(sub, self.arrived, self.sent))
+        return array("d", map(sub, took, repeat(min(took))))
 
 
 def find_stamps(stream: StreamRecording, named: Timestamps | None) -> Stamps | None:
     """The stream's send stamps: those that the scenario names, else a field that can only be the time of sending."""
+    return find_both(stream, named)[0]
+
+
+def find_both(stream: StreamRecording, named: Timestamps | None) -> tuple[Stamps | None, Stamps | None]:
+    """The stream's send stamps, and its time stamps where they show that its events were made before they were asked for.
+
+    Such events were made over more time than the stream was open.
+    """
     if named is not None:
         column = _id_column(stream) if named.field == "id" else stream.events.numbers.get(named.field, ())
         unit = _UNITS[named.unit] if named.unit else epoch_unit(column, stream.sent_at) or _UNITS["ms"]
-        return _stamps(stream, named.field, column, unit)
-    # Among several, the finest clock: the others are times of something else, or the same time cut short.
-    return min((s for s in _candidates(stream) if s.sent_span <= s.arrived[-1] + _SPAN_SLACK_S), key=lambda s: s.resolution, default=None)
+        stamps = finest = _stamps(stream, named.field, column, unit)
+    else:
+        found = _candidates(stream)
+        # Among several, the finest clock: the others are times of something else, or the same time cut short.
+        fitting = (s for s in found if s.sent_span <= s.arrived[-1] + _SPAN_SLACK_S)
+        stamps = min(fitting, key=lambda s: s.resolution, default=None)
+        finest = min(found, key=lambda s: s.resolution, default=None)
+    return stamps, finest if finest is not None and _is_replay(finest) else None
 
 
-def find_replay(stream: StreamRecording, named: Timestamps | None) -> Stamps | None:
-    """The time stamps of events that were made before they were asked for: they span more time than the stream was open."""
-    stamps = find_stamps(stream, named) if named is not None else min(_candidates(stream), key=lambda s: s.resolution, default=None)
-    if stamps is None or not stamps.sent or len(stamps.sent) < 3:
-        return None
-    return stamps if stamps.sent_span > stamps.arrived[-1] + stamps.resolution and stamps.sent_span >= _REPLAY_MIN_S else None
+def _is_replay(stamps: Stamps) -> bool:
+    if len(stamps.sent) < 3:
+        return False
+    return stamps.sent_span > stamps.arrived[-1] + stamps.resolution and stamps.sent_span >= _REPLAY_MIN_S
 
 
 def _candidates(stream: StreamRecording) -> list[Stamps]:
     """Every field that can be a time: near the moment of the request, carried by nearly all events, growing."""
+    columns = list(stream.events.numbers.items())
+    if _ids_are_times(stream):
+        columns.append(("id", _id_column(stream)))
     found = []
-    for field, column in (*stream.events.numbers.items(), ("id", _id_column(stream))):
+    for field, column in columns:
         unit = epoch_unit(column, stream.sent_at)
         stamps = unit and _stamps(stream, field, column, unit)
         if stamps and _grows(stamps, len(stream.events)):
@@ -85,30 +101,41 @@ def _candidates(stream: StreamRecording) -> list[Stamps]:
     return found
 
 
-def _stamps(stream: StreamRecording, field: str, column: Sequence[int | float | None], unit: float) -> Stamps | None:
-    numbered = enumerate(zip(column, stream.events.at_ns, strict=False))
-    pairs = [(number, value / unit, at / 1e9) for number, (value, at) in numbered if value is not None]
-    if len(pairs) < 2:
+def _ids_are_times(stream: StreamRecording) -> bool:
+    """Whether the first and the last ID can be times. Of a long stream most IDs only count, and to read them all as numbers takes long."""
+    ids = stream.events.id
+    ends = [next((int(text) for text in texts if _is_number(text)), None) for texts in (iter(ids), reversed(ids))]
+    return epoch_unit(ends, stream.sent_at) is not None
+
+
+def _stamps(stream: StreamRecording, field: str, column: Sequence[Number], unit: float) -> Stamps | None:
+    at = stream.events.at_ns
+    events: Sequence[int] = range(min(len(column), len(at)))
+    if any(value is None for value in column):
+        events = array("q", (number for number, value in zip(events, column, strict=False) if value is not None))
+        at = array("q", map(at.__getitem__, events))
+    if len(events) < 2:
         return None
-    whole = all(float(value or 0).is_integer() for value in column if value is not None)
-    resolution = 1 / unit if whole else 1e-6
+    values = [value for value in column if value is not None]
+    whole = all(isinstance(value, int) or value.is_integer() for value in values)
     return Stamps(
         field=field,
-        resolution=resolution,
-        sent=tuple(s for _, s, _ in pairs),
-        arrived=tuple(a for _, _, a in pairs),
-        events=tuple(n for n, _, _ in pairs),
+        resolution=1 / unit if whole else 1e-6,
+        sent=array("d", map(truediv, values[: len(events)], repeat(unit))),
+        arrived=Seconds(at),
+        events=events,
     )
 
 
-def epoch_unit(column: Sequence[int | float | None], now: float) -> float | None:
+def epoch_unit(column: Sequence[Number], now: float) -> float | None:
     """How many of a column's units make a second, if its values can be times since the epoch; else None."""
-    values = [value for value in column if value is not None]
-    if not values:
+    first = next((value for value in column if value is not None), None)
+    last = next((value for value in reversed(column) if value is not None), None)
+    if first is None or last is None:
         return None
     for unit in (1.0, 1e3, 1e6, 1e9):
         window = _NANOSECONDS_WINDOW_S if unit == 1e9 else _EPOCH_WINDOW_S
-        if all(abs(value / unit - now) < window for value in (values[0], values[-1])):
+        if all(abs(value / unit - now) < window for value in (first, last)):
             return unit
     return None
 
@@ -117,15 +144,14 @@ def _grows(stamps: Stamps, events: int) -> bool:
     """Whether a column that nobody named can be a time of the events: carried by nearly all of them, and growing."""
     if len(stamps.sent) < 3 or len(stamps.sent) < events * _MIN_COVERAGE:
         return False
-    return stamps.sent_span > 0 and all(later >= earlier for earlier, later in pairwise(stamps.sent))
+    return stamps.sent_span > 0 and all(map(le, stamps.sent, islice(stamps.sent, 1, None)))
 
 
-def _id_column(stream: StreamRecording) -> list[int | float | None]:
+def _id_column(stream: StreamRecording) -> Numbers:
     """The event IDs as numbers; None where one is not. An ID carries on to events that set none: those have no stamp."""
-    column: list[int | float | None] = []
-    before = None
-    for event_id in stream.events.id:
-        is_number = event_id != before and event_id.isascii() and event_id.isdigit() and len(event_id) <= 19
-        column.append(int(event_id) if is_number else None)
-        before = event_id
-    return column
+    pairs = pairwise(chain([""], stream.events.id))
+    return Numbers(int(now) if now != before and _is_number(now) else None for before, now in pairs)
+
+
+def _is_number(event_id: str) -> bool:
+    return event_id.isascii() and event_id.isdigit() and len(event_id) <= 19

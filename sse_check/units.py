@@ -1,5 +1,6 @@
 """Times and shares as people write them: 250ms, 25s, 2m; 90% or 90."""
 
+import math
 import re
 from typing import Final
 
@@ -56,3 +57,14 @@ def format_duration(seconds: float) -> str:
     if abs(seconds) < 120:
         return f"{float(f'{seconds:.3f}' if abs(seconds) < 10 else f'{seconds:.1f}'):g}s"
     return f"{float(f'{seconds / 60:.3g}'):g}m"
+
+
+def format_within(seconds: float, error: float | None) -> str:
+    """A measured duration, no more exact than its error allows: 0.3127 to within 0.04 -> 310ms. The error is None where it is not known."""
+    step = 10.0 ** math.floor(math.log10(error)) if error else 0.0
+    return format_duration(round(seconds / step) * step if step else seconds)
+
+
+def format_measured(seconds: float, error: float | None) -> str:
+    """A measured duration with its error, where that is known: 0.3127, 0.0001 -> 313ms ± 0.1ms; 0.3127, 0.04 -> 310ms ± 40ms."""
+    return format_within(seconds, error) + (f" ± {format_duration(error)}" if error else "")

@@ -15,9 +15,10 @@ from sse_check.diagnosis.landing import with_instances
 from sse_check.diagnosis.variants import with_variants
 from sse_check.escape import quoted
 from sse_check.metrics import StreamMetrics, may_still_be_due, measure, percent
+from sse_check.precision import MeasurementError, measurement_error
 from sse_check.recording import CUT_SHORT, FallbackRecording, Recording
 from sse_check.scenario import Criteria, Probe, Scenario
-from sse_check.units import format_duration
+from sse_check.units import format_duration, format_measured
 
 Verdict = Literal["viable", "not-viable", "inconclusive"]
 
@@ -71,7 +72,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
     `metrics` are the streams that the scenario asked for, which alone meet or miss the criteria, and `passed` says of each
     whether it is good by itself, None where it showed nothing to judge by. The others explain:
-    `follow_ups`, the `searches` for the `limits`, and `reconnects` on purpose with what they have shown (`resumes`).
+    `follow_ups`, the `searches` for the `limits`, and `reconnects` on purpose with what they have shown (`resumes`). `error`
+    is how exactly the events are timed; None where that is not known.
     """
 
     verdict: Verdict
@@ -86,6 +88,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     reconnects: tuple[StreamMetrics, ...] = ()
     limits: tuple[Limits, ...] = ()
     resumes: tuple[Resume, ...] = ()
+    error: MeasurementError | None = None
 
     @property
     def streaming_enabled(self) -> bool:
@@ -102,18 +105,20 @@ def judge(recording: Recording, scenario: Scenario | None = None) -> Outcome:
     probes = {probe.name: probe for probe in scenario.probes}
     health = Probe(name="health", path=scenario.target.health)
     metrics, checks = [], []
+    calibration = recording.environment.calibration
     for stream in recording.streams:
         if stream.phase == "connect":
-            checks.append(measure(stream, health, scenario.criteria))
+            checks.append(measure(stream, health, scenario.criteria, calibration))
         elif stream.probe in probes:
-            metrics.append(measure(stream, probes[stream.probe], scenario.criteria))
+            metrics.append(measure(stream, probes[stream.probe], scenario.criteria, calibration))
     by_phase: dict[str, list[StreamMetrics]] = {}
     for m in metrics:
         by_phase.setdefault(m.stream.phase, []).append(m)
     asked = [m for m in metrics if m.stream.phase in ("stream", "concurrency")]
     follow_ups, searches, reconnects = (tuple(by_phase.get(phase, ())) for phase in ("follow-up", "limits", "resume"))
     limits, resumes = find_limits(searches, asked), find_resumes(reconnects, asked)
-    findings = diagnose([*asked, *follow_ups], scenario.criteria, recording.environment, limits, resumes)
+    error = measurement_error((m.stream for m in asked), calibration)
+    findings = diagnose([*asked, *follow_ups], scenario.criteria, recording.environment, limits, resumes, error)
     findings = with_instances(with_variants(findings, asked, scenario), asked)
     findings = (*_health_findings(checks, scenario.criteria, recording), *findings)
     found = by_stream(findings)
@@ -142,6 +147,7 @@ def judge(recording: Recording, scenario: Scenario | None = None) -> Outcome:
         reconnects=reconnects,
         limits=limits,
         resumes=resumes,
+        error=error,
     )
 
 
@@ -188,7 +194,8 @@ def _success_rate(probe: Probe, mine: Sequence[StreamMetrics], criteria: Criteri
     on_time, expected = sum(m.on_time for m in mine), sum(m.expected for m in mine)
     limit, confidence = criteria.success_rate, criteria.confidence
     detail = _rate_detail(mine, on_time, expected, criteria, failed=failed)
-    passed = (False if failed else True if quiet else None) if not expected else rate_met(on_time, expected, limit, confidence)
+    maybe = sum(m.maybe_on_time for m in mine)
+    passed = (False if failed else True if quiet else None) if not expected else _enough(on_time, maybe, expected, limit, confidence)
     if expected and any(m.stream.reason == "decided" for m in mine):
         # What was not due yet may have been on time: only what was out of reach is known.
         passed, confidence = (False if rate_lost((m.reach for m in mine), limit, confidence) else None), None
@@ -218,6 +225,20 @@ def _sure(low: float, high: float, more: int | None, passed: bool | None, criter
     return f"{text}, nor would any number of events at this rate."
 
 
+def _enough(on_time: int, maybe: int, expected: int, limit: float, confidence: float | None = None) -> bool | None:
+    """Whether enough events were on time; None where that is not sure, or hangs on how exactly they are timed."""
+    met = rate_met(on_time, expected, limit, confidence)
+    return None if met is False and rate_met(maybe, expected, limit, confidence) is not False else met
+
+
+def _soon(m: StreamMetrics, criteria: Criteria) -> bool | None:
+    """Whether the first event came within its limit; None where that hangs on how exactly it is timed."""
+    if m.first_event is None:
+        return False
+    late = m.first_event - criteria.first_event
+    return True if late <= 0 else None if late <= (m.first_event_error or 0.0) else False
+
+
 def _rate_detail(mine: Sequence[StreamMetrics], on_time: int, expected: int, criteria: Criteria, *, failed: bool) -> str:
     if not expected:
         beats = sum(len(m.stream.comments_ns) for m in mine)
@@ -227,6 +248,9 @@ def _rate_detail(mine: Sequence[StreamMetrics], on_time: int, expected: int, cri
     if criteria.deadline_from == "sent" and all(m.stamps is None for m in mine):
         since = "the request (no time stamps of the server were found)"
     text = f"{on_time} of {expected} events within {format_duration(criteria.event_deadline)} of {since}."
+    unsure = sum(m.maybe_on_time for m in mine) - on_time
+    if unsure:
+        text += f" {unsure} more may have been: they were read so late that it cannot be told."
     if percent(on_time, expected) < criteria.success_rate and not failed and only_age(mine, criteria):
         text += (
             " The stream is healthy and only lasts longer than the deadline: no event came later than that after the one before it."
@@ -240,7 +264,7 @@ def only_age(mine: Sequence[StreamMetrics], criteria: Criteria) -> bool:
     return criteria.deadline_from == "request" and all(
         (m.total >= m.expected or may_still_be_due(m))
         and m.first_event is not None
-        and max([m.first_event, *m.gaps]) <= criteria.event_deadline
+        and max(m.first_event, m.longest_gap or 0.0) <= criteria.event_deadline
         for m in mine
     )
 
@@ -264,9 +288,13 @@ def _first_event(probe: Probe, mine: Sequence[StreamMetrics], criteria: Criteria
     elif waiting and not late:
         passed, detail = None, f"No first event yet in {waiting} of {len(mine)} streams when the run was ended early."
     else:
-        passed = max(times) <= criteria.first_event
-        detail = f"First event after {format_duration(max(times))}, limit {format_duration(criteria.first_event)}."
-        if not passed and not failed and all(map(came_at_once, mine)):
+        soon = [_soon(m, criteria) for m in mine if m.first_event is not None or m.stream.reason != "decided"]
+        passed = False if False in soon else None if None in soon else True
+        last = max(mine, key=lambda m: m.first_event or 0.0)
+        detail = f"First event after {format_measured(max(times), last.first_event_error)}, limit {format_duration(criteria.first_event)}."
+        if passed is None:
+            detail += " It was read so late that it cannot be told whether it came in time."
+        if passed is False and not failed and all(map(came_at_once, mine)):
             detail += " All events came in one moment: held back, or made so late, which `compare`, `expect` or time stamps in the events would tell."
     return CriterionResult(
         probe=probe.name,
@@ -295,7 +323,8 @@ def stream_passed(m: StreamMetrics, criteria: Criteria, findings: Sequence[Findi
         return None
     if not m.expected:
         return True if _heartbeats_flow(m) else None
-    return 100 * m.on_time >= criteria.success_rate * m.expected and m.first_event is not None and m.first_event <= criteria.first_event
+    answers = (_enough(m.on_time, m.maybe_on_time, m.expected, criteria.success_rate), _soon(m, criteria))
+    return False if False in answers else None if None in answers else True
 
 
 def _verdict(

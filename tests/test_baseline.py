@@ -14,6 +14,7 @@ from sse_check.baseline.run import (
     RunBound,
     RunCriterion,
     RunEnvironment,
+    RunError,
     RunFinding,
     RunHeartbeat,
     RunHop,
@@ -135,12 +136,16 @@ def test_what_is_too_short_to_notice_is_no_change() -> None:
 
 
 def test_what_the_machine_may_have_done_is_no_regression() -> None:
-    """A difference no longer than one of the measuring machines stood still is listed as possible at most; within its usual lag, not at all."""
+    """A difference no longer than one of the measuring machines stood still is listed as possible at most; within its usual error, not at all."""
     now, before = run([1.2, 1.25, 1.1]), run()
     frozen = run(environment=RunEnvironment(loop_lag_max=1.0))
     late = run(environment=RunEnvironment(loop_lag_p99=0.5))
+    wrong = run(environment=RunEnvironment(measurement_error=RunError(p99=0.5)))
+    exact = run(environment=RunEnvironment(loop_lag_p99=0.5, measurement_error=RunError(p99=0.0001)))
 
     assert worse(now, before)
+    assert worse(now, exact)
+    assert compare(now, wrong).changes == ()
     assert only(compare(now, frozen)).confidence == "possible"
     assert compare(now, late).changes == ()
 

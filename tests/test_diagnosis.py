@@ -420,6 +420,10 @@ HEALTHY = (
         name="events faster than the clock's seconds",
         observed=stream(every(0.02, 200), fields={"t": [round(NOW) + n // 50 for n in range(200)]}),
     ),
+    Case(
+        name="many events in each of the clock's seconds",
+        observed=stream(every(0.005, 1000), fields={"t": [round(NOW) + n // 200 for n in range(1000)]}),
+    ),
     Case(name="ready at once", observed=stream([0.06] * 20), plan=HINTED),
     Case(name="ready at once, stamped", observed=stream([0.06] * 20, sent=[0.05] * 20), plan=HINTED),
     Case(name="ready after a cold start", observed=stream([1.5] * 20, sent=[1.45] * 20, head_at=1.4), plan=HINTED),

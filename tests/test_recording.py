@@ -1,5 +1,6 @@
 """What is kept of a run: the same after a round trip, honest where it was cut off, and without secrets."""
 
+import tracemalloc
 from typing import Any
 
 import msgspec
@@ -254,3 +255,50 @@ def test_a_redirect_and_a_missing_head_are_kept():
     value = recording(stream(head=None, ended="error", reason="dns", redirects=[hop]))
 
     assert read(lines_of(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        pytest.param({"at_ns": [1, "x"]}, r"`\$\.events\.at_ns\[1\]`", id="a text among times"),
+        pytest.param({"numbers": {"seq": [1, []]}}, r"`\$\.events\.numbers\[\.\.\.\]\[1\]`", id="a list among numbers"),
+        pytest.param({"at_ns": {}}, r"`\$\.events\.at_ns`", id="no column"),
+        pytest.param([], r"`\$\.events`", id="no columns"),
+        pytest.param({"at_ns": [1, 2], "read": [0]}, "Events has columns of different lengths", id="a column too short"),
+    ],
+)
+def test_a_column_that_is_none_is_an_error_with_its_place(wrong: Any, said: str):
+    """
+    Columns are read one by one, and a mistake in one is named all the same: by file, line and place.
+    """
+    lines = lines_of(recording(stream([])))
+    broken = {**msgspec.json.decode(lines[1]), "events": wrong}
+
+    with pytest.raises(RecordingError, match=rf"^{FILE}:2: not a line of a recording: .*{said}"):
+        read([lines[0], msgspec.json.encode(broken), *lines[2:]])
+
+
+def test_a_long_stream_takes_few_bytes_an_event():
+    """
+    A stream of 100,000 events with IDs, types and two numbers takes 60 bytes an event; reading it takes hardly more on the way than
+    one of its columns as a list, and judging it leaves no copy but the times of sending.
+    """
+    count = 100_000
+    lines = lines_of(
+        recording(stream(every(0.0001, count), sent=every(0.0001, count), ids=list(map(str, range(count))), fields={"seq": range(count)}))
+    )
+    tracemalloc.start()
+    try:
+        value = read(lines)
+        kept, most = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        outcome = judge(value)
+        judged, most_judging = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert outcome.verdict == "viable"
+    assert kept / count < 60
+    assert (most - kept) / count < 110
+    assert (judged - kept) / count < 10
+    assert (most_judging - kept) / count < 150

@@ -33,7 +33,7 @@ def test_whole_numbers_since_the_epoch_are_found_in_every_unit(unit: str, resolu
 
     assert stamps is not None
     assert stamps.resolution == pytest.approx(resolution)
-    assert stamps.sent == tuple(NOW + n for n in range(6))
+    assert list(stamps.sent) == [NOW + n for n in range(6)]
 
 
 def test_fractions_of_seconds_are_a_fine_clock():
@@ -54,7 +54,7 @@ def test_times_as_iso_8601_text_are_found():
     stamps = field([numbers_in(f'{{"at": "{text}"}}')["at"] for text in texts])
 
     assert stamps is not None
-    assert stamps.sent == tuple(NOW + 0.5 + number for number in range(6))
+    assert list(stamps.sent) == [NOW + 0.5 + number for number in range(6)]
 
 
 def test_an_id_that_is_a_time_is_found():
@@ -93,7 +93,7 @@ def test_delays_are_relative_to_the_fastest_event():
     """
     stamps = Stamps(field="ts", resolution=0.001, sent=(0.0, 1.0, 2.0), arrived=(2.1, 2.1, 2.1), events=(0, 1, 2))
 
-    assert (stamps.delays(), stamps.sent_span) == ((2.0, 1.0, 0.0), 2.0)
+    assert (list(stamps.delays()), stamps.sent_span) == ([2.0, 1.0, 0.0], 2.0)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_named_field_is_taken_as_it_is_named(named: Timestamps, column: list[i
     stamps = find_stamps(stream([0.1, 1.1, 2.1], fields={"x": column}), named)
 
     assert stamps is not None
-    assert (stamps.field, stamps.sent) == ("x", sent)
+    assert (stamps.field, tuple(stamps.sent)) == ("x", sent)
 
 
 def test_a_named_field_goes_before_one_that_would_be_found():
@@ -135,7 +135,7 @@ def test_a_named_id_is_read_as_a_number():
     stamps = find_stamps(stream([0.1, 1.1, 1.2, 2.1], ids=["1000", "2000", "2000", "3000"]), Timestamps(field="id"))
 
     assert stamps is not None
-    assert (stamps.sent, stamps.arrived) == ((1.0, 2.0, 3.0), (0.1, 1.1, 2.1))
+    assert (list(stamps.sent), list(stamps.arrived)) == ([1.0, 2.0, 3.0], [0.1, 1.1, 2.1])
 
 
 def test_a_named_field_that_no_event_has_gives_no_stamps():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sse_check.units import DURATION_PATTERN, PERCENT_PATTERN, format_duration, parse_duration, parse_percent
+from sse_check.units import DURATION_PATTERN, PERCENT_PATTERN, format_duration, format_measured, parse_duration, parse_percent
 
 
 @pytest.mark.parametrize(
@@ -118,3 +118,20 @@ def test_the_patterns_and_the_readers_agree(text: str) -> None:
         except ValueError as error:
             refused = str(error)
         assert (most in refused or not refused) == bool(re.fullmatch(pattern, text.strip()))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "error", "text"),
+    [
+        (0.3127, None, "313ms"),
+        (0.3127, 0.0, "313ms"),
+        (0.3127, 0.0001, "313ms ± 0.1ms"),
+        (0.3127, 0.04, "310ms ± 40ms"),
+        (12.345, 0.25, "12.3s ± 250ms"),
+        (0.02, 0.5, "0ms ± 500ms"),
+        (0.0, 0.001, "0ms ± 1ms"),
+    ],
+)
+def test_a_measured_time_is_no_more_exact_than_its_error(seconds: float, error: float | None, text: str) -> None:
+    """What is smaller than the first digit of the error is no news; the error itself stands beside."""
+    assert format_measured(seconds, error) == text

@@ -35,8 +35,8 @@ DRIFT: Final = 0.2
 SMALLEST: Final = math.log(1.25)
 # One stream alone: its noise is not known, and a cold start takes several times as long.
 ALONE: Final = math.log(3)
-# Both runs' times are late by up to their loops' lag, now and then by more.
-_LAGS: Final = 2.0
+# Both runs' times are wrong by up to their errors, now and then by more.
+_ERRORS: Final = 2.0
 # Points of a success rate: what is listed, what is sure, and what one stream alone must differ by.
 _POINTS: Final = 2.0
 _SURE_POINTS: Final = 5.0
@@ -80,7 +80,7 @@ class Machine:
 def machine(now: Run, before: Run) -> Machine:
     """The error that a difference between two runs may have."""
     return Machine(
-        usual=_LAGS * (now.environment.loop_lag_p99 + before.environment.loop_lag_p99),
+        usual=_ERRORS * (now.environment.usual_error + before.environment.usual_error),
         frozen=max(now.environment.loop_lag_max, before.environment.loop_lag_max),
     )
 

@@ -114,12 +114,24 @@ class RunLimits(Struct, frozen=True, kw_only=True):
     either: Seconds | None = None
 
 
+class RunError(Struct, frozen=True, kw_only=True):
+    """The error that a run states for 99 of 100 of its events, in seconds."""
+
+    p99: Seconds
+
+
 class RunEnvironment(Struct, frozen=True, kw_only=True):
-    """The measuring machine's own error, in seconds."""
+    """The measuring machine's own error, in seconds: the one that it states, and how late its event loop was."""
 
     version: str = ""
+    measurement_error: RunError | None = None
     loop_lag_p99: Seconds = 0.0
     loop_lag_max: Seconds = 0.0
+
+    @property
+    def usual_error(self) -> float:
+        """What a time of the run may usually be wrong by; without a stated error the loop's lag."""
+        return self.loop_lag_p99 if self.measurement_error is None else self.measurement_error.p99
 
 
 class Run(Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from sse_check.diagnosis.advice import cures, documented, hops_of, limit_in_word
 from sse_check.diagnosis.cures import CURES
 from sse_check.diagnosis.finding import BUFFERING, SEVERITIES, Confidence, Finding, Fix, by_stream
 from sse_check.diagnosis.followup import FollowUp, follow_ups
+from sse_check.diagnosis.holding import held_back
 from sse_check.diagnosis.limit_findings import limit_findings, open_sizes, with_measured
 from sse_check.diagnosis.limits import Bound, Limits, find_limits
 from sse_check.diagnosis.localhost import of_place
@@ -17,8 +18,9 @@ from sse_check.diagnosis.platforms import Hop, idle_limit
 from sse_check.diagnosis.resuming import Resume, find_resumes, resume_findings
 from sse_check.diagnosis.rules import RULES
 from sse_check.diagnosis.shape import HELD_S
-from sse_check.diagnosis.sign import Rule, Sign, View
+from sse_check.diagnosis.sign import Figures, Rule, Sign, View
 from sse_check.metrics import StreamMetrics
+from sse_check.precision import MeasurementError
 from sse_check.recording import Environment, Factor
 from sse_check.scenario import Criteria
 from sse_check.units import format_duration
@@ -62,11 +64,13 @@ def diagnose(
     environment: Environment,
     limits: Sequence[Limits] = (),
     resumes: Sequence[Resume] = (),
+    error: MeasurementError | None = None,
 ) -> tuple[Finding, ...]:
     """All findings of a run: errors before warnings before notes, and among them the cause before its consequences.
 
     One finding for each probe and code; the streams that show it are listed, and its evidence is the clearest of them.
-    `limits` are what a search for them has found, `resumes` what reconnects on purpose have shown.
+    `limits` are what a search for them has found, `resumes` what reconnects on purpose have shown, `error`
+    how exactly the events are timed, where that is known.
     """
     signs: dict[tuple[str, str], list[tuple[StreamMetrics, Sign]]] = {}
     for view in _views(metrics, criteria, limits):
@@ -77,7 +81,7 @@ def diagnose(
     hops = tuple({hop.name: hop for m in metrics for hop in hops_of(m)}.values())
     findings = with_measured(findings, limit_findings(limits, hops), hops)
     findings += [msgspec.structs.replace(f, fixes=f.fixes or cures(f.code, hops)) for f in resume_findings(resumes)]
-    findings += _runner_noise(criteria, environment)
+    findings += _runner_noise(criteria, environment, error)
     order = {code: number for number, code in enumerate(CODES)}
     return tuple(sorted(findings, key=lambda f: (SEVERITIES.index(f.severity), order[f.code])))
 
@@ -99,7 +103,7 @@ def _views(metrics: Sequence[StreamMetrics], criteria: Criteria, limits: Sequenc
             # What was measured goes before what is documented.
             idle = measured.get(m.stream.probe, Bound())
             limit = idle.seconds or idle_limit(hops_of(m))
-            yield View(m=m, criteria=criteria, company=company, twins=twins, idle_limit=limit, survived=idle.survived)
+            yield View(m=m, criteria=criteria, company=company, twins=twins, idle_limit=limit, survived=idle.survived, held=held_back(m))
 
 
 def _signs(view: View) -> Iterable[tuple[Rule, Sign]]:
@@ -145,10 +149,17 @@ def noise_limit(criteria: Criteria) -> float:
     return min(criteria.first_event * NOISE_SHARE, criteria.event_deadline * NOISE_SHARE, HELD_S / 2)
 
 
-def _runner_noise(criteria: Criteria, environment: Environment) -> list[Finding]:
-    """Whether the measuring machine itself was too late for the limits that are judged."""
+def _runner_noise(criteria: Criteria, environment: Environment, error: MeasurementError | None) -> list[Finding]:
+    """Whether the measuring machine itself was too late for the limits that are judged: by the error it states, else by its loop's lag."""
     limit = noise_limit(criteria)
-    if environment.loop_lag_p99 <= limit:
+    figures: Figures = {"loop_lag_p99": environment.loop_lag_p99, "loop_lag_max": environment.loop_lag_max, "limit": limit}
+    if error is None:
+        late = environment.loop_lag_p99
+        said = f"The measuring machine was itself up to {format_duration(late)} late (99th percentile)"
+    else:
+        late, figures = error.p99, {"error_p99": error.p99, "error_max": error.max, **figures}
+        said = f"The measuring machine read events up to {format_duration(late)} late (99th percentile)"
+    if late <= limit:
         return []
     return [
         Finding(
@@ -157,11 +168,8 @@ def _runner_noise(criteria: Criteria, environment: Environment) -> list[Finding]
             confidence="certain",
             probe="",
             streams=(),
-            evidence={"loop_lag_p99": environment.loop_lag_p99, "loop_lag_max": environment.loop_lag_max, "limit": limit},
-            message=(
-                f"The measuring machine was itself up to {format_duration(environment.loop_lag_p99)} late (99th percentile), "
-                f"more than the {format_duration(limit)} with which its limits can be judged."
-            ),
+            evidence=figures,
+            message=f"{said}, more than the {format_duration(limit)} with which its limits can be judged.",
             fixes=CURES["runner-noise"],
         )
     ]

@@ -142,7 +142,7 @@ def stalled(v: View) -> Sign | None:
     since_event = m.ended - (m.last_event or m.connection or 0.0)
     missing = m.probe.expect.events is not None and m.total < m.probe.expect.events
     # Heartbeats do not excuse events that are known to be missing; without that knowledge they show a living stream.
-    quiet, rhythm = (since_event, max(m.gaps, default=0.0)) if missing else (m.silence, m.pause)
+    quiet, rhythm = (since_event, m.longest_gap or 0.0) if missing else (m.silence, m.pause)
     if quiet < max(STALL_MIN_S, STALL_GAPS * max(rhythm, m.probe.expect.every or 0.0)):
         return _unfinished(m, figures)
     if stream.head is None:
@@ -178,9 +178,8 @@ def stalled(v: View) -> Sign | None:
 
 def _went_on(m: StreamMetrics) -> bool:
     """Whether a stream of which nobody said how long it is was so even that its going silent is no end of its own."""
-    if len(m.gaps) < EVEN_GAPS or m.median_gap is None or m.stream.comments_ns:
-        return False
-    return m.median_gap >= 0.05 and max(m.gaps) <= EVEN_FACTOR * m.median_gap
+    median = None if m.total <= EVEN_GAPS or m.stream.comments_ns else m.median_gap
+    return median is not None and median >= 0.05 and (m.longest_gap or 0.0) <= EVEN_FACTOR * median
 
 
 def _unfinished(m: StreamMetrics, figures: Figures) -> Sign | None:
@@ -235,11 +234,12 @@ def _miscounted(missing: int, repeated: int) -> str:
 
 def counters(m: StreamMetrics) -> list[tuple[str, list[int]]]:
     """Columns that may count the events: the IDs, and fields that are named like a counter."""
-    ids = m.stream.events.id
+    ids = ["", *m.stream.events.id]
     counters = []
-    if ids and all(text.isascii() and text.isdigit() and len(text) < 19 for text in ids if text):
+    together = "".join(ids)
+    if together.isascii() and together.isdigit() and max(map(len, ids)) < 19:
         # An ID carries on to events that set none, so one that stays the same is no repeat.
-        counters.append(("The event ID", [int(now) for before, now in zip(["", *ids], ids, strict=False) if now and now != before]))
+        counters.append(("The event ID", [int(now) for before, now in pairwise(ids) if now and now != before]))
     for name, column in m.stream.events.numbers.items():
         if name.rpartition(".")[2].lower() in SEQUENCE_NAMES:
             values = [value for value in column if isinstance(value, int)]

@@ -5,12 +5,14 @@ writes half an event and then waits. Whether something on the way collects them 
 long they were made, they do not show; so what is known of the sending, or of the same stream past the proxies, goes first.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final, Literal
 
 from sse_check.diagnosis.shape import AT_ONCE_S, EVEN, HELD_S, Release, delivery, over_behind, releases, spread
 from sse_check.diagnosis.sign import Figures, Sign, View
 from sse_check.metrics import StreamMetrics
+from sse_check.precision import event_errors
 from sse_check.units import format_duration
 
 # Fewer than this may well be made in one moment: a short answer, a tool that is done at once.
@@ -40,10 +42,10 @@ def silent(m: StreamMetrics) -> bool:
     return m.probe.expect.gradual and not m.total and not m.stream.comments_ns and m.stream.ended == "timeout" and m.stream.reason is None
 
 
-def _made(m: StreamMetrics) -> list[int]:
+def _made(m: StreamMetrics) -> Sequence[int]:
     """The numbers of the events that are made gradually: those with tokens, where there are many, else all."""
     tokens = [number for number, characters in enumerate(m.stream.events.tokens) if characters > 0]
-    return tokens if len(tokens) >= MANY else list(range(m.total))
+    return tokens if len(tokens) >= MANY else range(m.total)
 
 
 def _at_once(m: StreamMetrics) -> bool:
@@ -53,7 +55,10 @@ def _at_once(m: StreamMetrics) -> bool:
     events = m.stream.events
     first, last = events.at_ns[made[0]] / 1e9, events.at_ns[made[-1]] / 1e9
     reads = len({events.read[number] for number in made})
-    together = last - first <= AT_ONCE_S and len(made) >= TO_A_READ * reads
+    errors = event_errors(m.stream)
+    # What may have arrived earlier, and was only read late, did not come together.
+    earliest = first - (errors[made[0]] / 1e9 if errors else 0.0)
+    together = last - earliest <= AT_ONCE_S and len(made) >= TO_A_READ * reads
     return together and first >= LATE_S and over_behind(m, last)
 
 
@@ -70,8 +75,8 @@ def _blocks(m: StreamMetrics) -> tuple[Release, ...]:
 
 
 def _held(bunches: tuple[Release, ...]) -> float:
-    """How long a block took to fill, at most: so long its first event waited. In seconds."""
-    return max((later.at - earlier.at for earlier, later in pairwise(bunches)), default=0.0)
+    """How long a block took to fill, at most: so long its first event waited, beyond the error of the block's own stamp. In seconds."""
+    return max((later.at - later.error - earlier.at for earlier, later in pairwise(bunches)), default=0.0)
 
 
 def all_at_once(v: View) -> Sign | None:

@@ -6,11 +6,11 @@ made gradually (gradual.py). Without any of them these rules say nothing.
 """
 
 import itertools
-from typing import Final, Literal
+from typing import Final
 
 from sse_check.diagnosis.gradual import all_at_once, collected, compressed, in_blocks, nothing_came
 from sse_check.diagnosis.shape import AT_ONCE_S, END_BEHIND_S, HELD_S, Delivery, by_bytes, delivery, one_behind, over_behind
-from sse_check.diagnosis.sign import Figures, Sign, View
+from sse_check.diagnosis.sign import Figures, Kind, Sign, View
 from sse_check.escape import quoted
 from sse_check.metrics import StreamMetrics
 from sse_check.units import format_duration
@@ -34,20 +34,18 @@ LATE_HEAD_S: Final = 1.0
 # What came in less was in one read, or nearly so.
 _ONE_MOMENT_S: Final = 0.001
 
-Kind = Literal["buffered-full", "one-behind", "buffered-block", "buffered-time"]
-
 
 def held_back(m: StreamMetrics) -> tuple[Kind, Delivery] | None:
     """How a stream was held back, if it was."""
     d = delivery(m)
     if d is None or m.total < MIN_EVENTS or m.first_event is None or m.last_event is None:
         return None
-    arrived_span = m.last_event - m.first_event
-    at_once = arrived_span <= d.sent_span * BUNCHED_SHARE
+    # Beyond the errors it is less still, and those of a long stream take long to work out.
+    if max(d.stamps.delays()) < HELD_S or d.held < HELD_S:
+        return None
+    at_once = m.span <= d.sent_span * BUNCHED_SHARE
     if at_once and d.sent_span >= MIN_SPAN_S and m.first_event >= d.sent_span * HELD_SHARE and over_behind(m, m.last_event):
         return "buffered-full", d
-    if d.held < HELD_S:
-        return None
     if one_behind(d):
         return "one-behind", d
     if not d.bunches:
@@ -68,8 +66,7 @@ def _source(d: Delivery) -> str:
 
 def _within(m: StreamMetrics) -> str:
     """How long all events took to arrive, where that is no time."""
-    seconds = sum(m.gaps)
-    return "in one moment" if seconds < _ONE_MOMENT_S else f"within {format_duration(seconds)}"
+    return "in one moment" if m.span < _ONE_MOMENT_S else f"within {format_duration(m.span)}"
 
 
 def _where(v: View) -> str:
@@ -96,7 +93,7 @@ def _figures(d: Delivery, m: StreamMetrics) -> Figures:
 
 def compressed_buffered(v: View) -> Sign | None:
     """Held back when compression is negotiated, not held back without: known from the same stream asked without."""
-    held, identity = held_back(v.m), v.twin("identity")
+    held, identity = v.held, v.twin("identity")
     if held is None:
         return compressed(v)
     if identity is None or identity.total < MIN_EVENTS or held_back(identity) is not None:
@@ -117,7 +114,7 @@ def compressed_buffered(v: View) -> Sign | None:
 def buffered_full(v: View) -> Sign | None:
     """Nothing arrives until the response ends: events sent over a while come at once, late, and the end right behind."""
     m = v.m
-    held = held_back(m)
+    held = v.held
     if held is None:
         return _held_beside_the_application(v) or all_at_once(v) or nothing_came(v)
     if held[0] != "buffered-full" or m.first_event is None:
@@ -129,7 +126,7 @@ def buffered_full(v: View) -> Sign | None:
             f"the first of them {format_duration(m.first_event)} after the request: something on the way held the whole response back."
             f"{_where(v)} Known from {_source(d)}."
         ),
-        evidence={**_figures(d, m), "arrived_within": round(sum(m.gaps), 3)},
+        evidence={**_figures(d, m), "arrived_within": round(m.span, 3)},
     )
 
 
@@ -137,7 +134,8 @@ def came_at_once(m: StreamMetrics) -> bool:
     """Whether all events came in one moment, a while after the request: a buffer's work, or a slow application's."""
     if m.total < MIN_EVENTS or m.first_event is None or m.last_event is None:
         return False
-    return m.last_event - m.first_event <= AT_ONCE_S and m.first_event >= MIN_SPAN_S * HELD_SHARE
+    # What may have arrived earlier, and was only read late, is no bunch.
+    return m.span + (m.first_event_error or 0.0) <= AT_ONCE_S and m.first_event >= MIN_SPAN_S * HELD_SHARE
 
 
 def _held_beside_the_application(v: View) -> Sign | None:
@@ -160,7 +158,7 @@ def _held_beside_the_application(v: View) -> Sign | None:
             "held_back_most": round(m.first_event - direct.first_event, 3),
             "first_event": round(m.first_event, 3),
             "first_event_direct": round(direct.first_event, 3),
-            "arrived_within": round(sum(m.gaps), 3),
+            "arrived_within": round(m.span, 3),
         },
         confidence="certain" if direct.total == m.total else "likely",
     )
@@ -168,7 +166,7 @@ def _held_beside_the_application(v: View) -> Sign | None:
 
 def one_event_behind(v: View) -> Sign | None:
     """Each event is delivered only when the next one is sent."""
-    held = held_back(v.m)
+    held = v.held
     if held is None or held[0] != "one-behind":
         return None
     return Sign(
@@ -182,7 +180,7 @@ def one_event_behind(v: View) -> Sign | None:
 
 def buffered_block(v: View) -> Sign | None:
     """Events arrive in blocks of bytes: a buffer fills, then is flushed."""
-    held = held_back(v.m)
+    held = v.held
     if held is None:
         return in_blocks(v)
     if held[0] != "buffered-block":
@@ -200,7 +198,7 @@ def buffered_block(v: View) -> Sign | None:
 
 def buffered_time(v: View) -> Sign | None:
     """Events are coalesced by a timer."""
-    held = held_back(v.m)
+    held = v.held
     if held is None or held[0] != "buffered-time":
         return None
     figures = _figures(held[1], v.m)
@@ -240,7 +238,7 @@ def delayed_headers(v: View) -> Sign | None:
 def slow_first_event(v: View) -> Sign | None:
     """The first event is late though the head was on time, and nothing shows that it was held back."""
     m = v.m
-    if m.first_event is None or m.first_event <= v.criteria.first_event or m.connection is None:
+    if m.first_event is None or m.first_event - (m.first_event_error or 0.0) <= v.criteria.first_event or m.connection is None:
         return None
     if m.connection > v.criteria.first_event / 2:
         return None  # head and event are both late: a slow application, a cold start and a held head look the same
@@ -248,7 +246,7 @@ def slow_first_event(v: View) -> Sign | None:
     held = m.stamps.delays()[0] if m.stamps else None
     if held is not None and held > waited / 2:
         return None
-    if held is None and m.total >= MIN_EVENTS and sum(m.gaps) < waited * BUNCHED_SHARE and m.ended - m.first_event < END_BEHIND_S:
+    if held is None and m.total >= MIN_EVENTS and m.span < waited * BUNCHED_SHARE and m.ended - m.first_event < END_BEHIND_S:
         return None  # everything came late and at once: held back or slow, nobody knows without stamps
     return Sign(
         message=(

@@ -7,7 +7,7 @@ from sse_check.diagnosis.cures import HTTP2_PLACES, NO_HTTP2, UNKNOWN_AUTHORITY
 from sse_check.diagnosis.sign import Company, Figures, Sign, View
 from sse_check.escape import quoted
 from sse_check.metrics import StreamMetrics
-from sse_check.stamps import Stamps, find_replay
+from sse_check.stamps import Stamps
 from sse_check.units import format_duration
 
 # A stream that waits for a place is late by more than this, while others were answered at once.
@@ -129,17 +129,17 @@ def cached(v: View) -> Sign | None:
     twice = " A second request brought the same events with the same time stamps." if same else ""
     return Sign(
         message=(
-            f"{m.total} events that were made over {format_duration(old.sent_span)} came within {format_duration(sum(m.gaps))} "
+            f"{m.total} events that were made over {format_duration(old.sent_span)} came within {format_duration(m.span)} "
             f"of each other, {format_duration(m.first_event or 0.0)} after the request: they are older than it.{twice}{told}"
         ),
-        evidence={"made_over": round(old.sent_span, 3), "arrived_within": round(sum(m.gaps), 3), "same_again": int(same)},
+        evidence={"made_over": round(old.sent_span, 3), "arrived_within": round(m.span, 3), "same_again": int(same)},
         confidence="certain" if same and hit else "likely",
     )
 
 
 def replay(m: StreamMetrics) -> Stamps | None:
     """The stamps of a response whose events were made before it was asked for and handed over at once; else None."""
-    old = find_replay(m.stream, m.probe.timestamps)
+    old = m.replayed
     if old is None or m.last_event is None or m.first_event is None:
         return None
     return old if m.last_event - m.first_event <= old.sent_span * REPLAY_SHARE else None

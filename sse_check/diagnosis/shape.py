@@ -3,18 +3,23 @@
 Pure functions on the figures of one stream, shared by the rules. Everything is in seconds and bytes.
 """
 
+from array import array
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cached_property
+from itertools import chain, pairwise, repeat
 from statistics import fmean, median, pstdev
 from typing import Final
 
+from sse_check.columns import Seconds
 from sse_check.metrics import StreamMetrics
+from sse_check.precision import event_errors
 from sse_check.recording import CUT_SHORT
 from sse_check.stamps import Stamps
 
-# Reads this close together are one delivery: a proxy that lets a buffer go writes it in several pieces.
-SAME_RELEASE_S: Final = 0.02
+# Reads closer together are one delivery: a proxy that lets a buffer go writes it in several pieces.
+SAME_RELEASE_NS: Final = 20_000_000
 # Events sent this far apart are not sent together.
 APART_S: Final = 0.04
 # Held back is what arrives this much later than the fastest event of the stream. Nagle and delayed acknowledgements
@@ -33,80 +38,114 @@ LONG_SILENCE_S: Final = 0.7
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """One delivery: when it came, the numbers of its events, its bytes, and whether it ended inside of an event."""
+    """One delivery: when it came, the numbers of its events, its bytes, and whether it ended inside of an event.
 
-    at: float
-    events: tuple[int, ...]
-    size: int
-    mid_event: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """How a stream's events were delivered, beside when they were sent.
-
-    `bunches` are the releases of events which were sent apart and held. `stamped` says whether the sending is known from
-    the server's stamps, or only from the cadence that the scenario expects.
+    Its bytes may have arrived earlier by up to `error` seconds: who was late to read them finds them together.
     """
 
-    sent: tuple[float, ...]
-    delays: tuple[float, ...]
-    releases: tuple[Release, ...]
-    bunches: tuple[Release, ...]
+    at: float
+    events: range
+    size: int
+    mid_event: bool
+    error: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """How a stream's events were delivered, beside when they were sent. What it shows is worked out where it is asked for.
+
+    `stamped` says whether the sending is known from the server's stamps, or only from the cadence that the scenario expects.
+    """
+
+    m: StreamMetrics
+    stamps: Stamps
     stamped: bool
 
     @property
+    def sent(self) -> Sequence[float]:
+        """When the events were sent."""
+        return self.stamps.sent
+
+    @cached_property
+    def delays(self) -> Sequence[float]:
+        """How much longer than the fastest event each one took, in seconds: what is beyond the errors of both its stamps.
+
+        A server's clock of whole seconds stamps an event up to a second too early.
+        """
+        delays, errors = self.stamps.delays(), event_errors(self.m.stream)
+        step = self.stamps.resolution if self.stamps.resolution > APART_S else 0.0
+        if not errors and not step:
+            return delays
+        read_late = map(errors.__getitem__, self.stamps.events) if errors else repeat(0)
+        return array("d", (max(0.0, delay - step - late / 1e9) for delay, late in zip(delays, read_late, strict=False)))
+
+    @cached_property
+    def releases(self) -> tuple[Release, ...]:
+        """All deliveries of the stream."""
+        return releases(self.m)
+
+    @cached_property
+    def bunches(self) -> tuple[Release, ...]:
+        """The deliveries of events which were sent apart and held for longer than TCP alone holds them."""
+        return tuple(filter(self._is_bunch, self.releases))
+
+    def _is_bunch(self, release: Release) -> bool:
+        events = self.stamps.events  # in ascending order
+        known = slice(bisect_left(events, release.events.start), bisect_left(events, release.events.stop))
+        sent = self.sent[known]
+        return len(sent) > 1 and max(sent) - min(sent) > APART_S and max(self.delays[known]) >= HELD_S / 2
+
+    @cached_property
     def held(self) -> float:
         """The longest delay, in seconds."""
         return max(self.delays)
 
-    @property
+    @cached_property
     def sent_span(self) -> float:
         """Seconds between the first and the last sending."""
-        return max(self.sent) - min(self.sent)
+        return self.stamps.sent_span
 
 
 def delivery(m: StreamMetrics) -> Delivery | None:
     """The delivery of a stream whose sending is known; None where it is not."""
     stamps, stamped = m.stamps, m.stamps is not None
     if stamps is None and m.probe.expect.every and m.total > 1:
-        arrived = tuple(at / 1e9 for at in m.stream.events.at_ns)
-        sent = tuple(number * m.probe.expect.every for number in range(m.total))
-        stamps = Stamps(field="expect.every", resolution=0.0, sent=sent, arrived=arrived, events=tuple(range(m.total)))
+        sent = array("d", (number * m.probe.expect.every for number in range(m.total)))
+        arrived = Seconds(m.stream.events.at_ns)
+        stamps = Stamps(field="expect.every", resolution=0.0, sent=sent, arrived=arrived, events=range(m.total))
     if stamps is None or len(stamps.sent) < 2:
         return None
-    delays = stamps.delays()
-    known = {number: pair for number, *pair in zip(stamps.events, stamps.sent, delays, strict=True)}
-    groups = releases(m)
-    bunches = tuple(r for r in groups if _is_bunch([known[n] for n in r.events if n in known]))
-    return Delivery(sent=stamps.sent, delays=delays, releases=groups, bunches=bunches, stamped=stamped)
-
-
-def _is_bunch(events: Sequence[Sequence[float]]) -> bool:
-    """Whether events of one release, as (sent, delay), were sent apart and held for longer than TCP alone holds them."""
-    sent = [moment for moment, _ in events]
-    return len(sent) > 1 and max(sent) - min(sent) > APART_S and max(delay for _, delay in events) >= HELD_S / 2
+    return Delivery(m=m, stamps=stamps, stamped=stamped)
 
 
 def releases(m: StreamMetrics) -> tuple[Release, ...]:
     """The reads of a stream that brought or completed events, those close together as one."""
-    reads, events = m.stream.reads, m.stream.events
-    by_read: dict[int, list[int]] = {}
-    for number, read in enumerate(events.read):
-        by_read.setdefault(read, []).append(number)
+    reads, ends = m.stream.reads, _ends(m)
+    errors = chain(reads.error_ns, repeat(0))
+    cuts = chain(map(bool, reads.mid_event), repeat(False))
     result: list[Release] = []
-    last = 0.0
-    for read, at_ns in enumerate(reads.at_ns):
-        at = at_ns / 1e9
-        cut = bool(reads.mid_event[read]) if read < len(reads.mid_event) else False
-        found, size = tuple(by_read.get(read, ())), reads.body_bytes[read]
-        if result and at - last <= SAME_RELEASE_S:
-            before = result[-1]
-            result[-1] = Release(at=before.at, events=before.events + found, size=before.size + size, mid_event=cut)
-        else:
-            result.append(Release(at=at, events=found, size=size, mid_event=cut))
-        last = at
-    return tuple(result)
+    at = last = size = error_ns = first = stop = 0
+    cut = False
+    for number, (at_ns, length, mid_event, error) in enumerate(zip(reads.at_ns, reads.body_bytes, cuts, errors, strict=False)):
+        if not number or at_ns - last >= SAME_RELEASE_NS:
+            if number:
+                result.append(_release(at, range(first, stop), size, error_ns, mid_event=cut))
+            at, first, size, error_ns = at_ns, stop, 0, 0
+        last, cut, size, error_ns, stop = at_ns, mid_event, size + length, max(error_ns, error), max(stop, ends[number])
+    return (*result, _release(at, range(first, stop), size, error_ns, mid_event=cut)) if reads.at_ns else ()
+
+
+def _release(at_ns: int, events: range, size: int, error_ns: int, *, mid_event: bool) -> Release:
+    return Release(at=at_ns / 1e9, events=events, size=size, mid_event=mid_event, error=error_ns / 1e9)
+
+
+def _ends(m: StreamMetrics) -> Sequence[int]:
+    """For each read, how many events had come by then."""
+    ends = array("q", bytes(8 * len(m.stream.reads.at_ns)))
+    for number, read in enumerate(m.stream.events.read, 1):
+        if 0 <= read < len(ends):
+            ends[read] = number
+    return ends
 
 
 def over_behind(m: StreamMetrics, last: float) -> bool:

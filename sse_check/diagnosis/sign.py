@@ -2,13 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from sse_check.diagnosis.finding import Confidence, Fix, Severity
+from sse_check.diagnosis.shape import Delivery
 from sse_check.metrics import StreamMetrics
 from sse_check.recording import Factor
 from sse_check.scenario import Criteria
 
 Figures = dict[str, float | int | str]
+# How a stream is held back.
+Kind = Literal["buffered-full", "one-behind", "buffered-block", "buffered-time"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +34,7 @@ class View:
     `company` are the streams that were opened together with it, itself among them. `twins` are the follow-ups of its
     probe, by the factor that was changed. `idle_limit` is the limit on silence that was measured, else the smallest
     documented one of the hops it came through; for `survived` seconds silent streams of a search for limits were seen to live.
+    `held` is how the stream was held back (holding.py), if it was: worked out once for all rules, since a stream may be long.
     """
 
     m: StreamMetrics
@@ -38,6 +43,7 @@ class View:
     twins: Mapping[Factor, tuple[StreamMetrics, ...]] = field(default_factory=dict)
     idle_limit: float | None = None
     survived: float = 0.0
+    held: tuple[Kind, Delivery] | None = None
 
     def twin(self, factor: Factor) -> StreamMetrics | None:
         """The first follow-up with this factor."""

@@ -82,6 +82,6 @@ def _latest(streams: Sequence[StreamMetrics]) -> float | None:
     """The longest delay of the middle one of several streams, in seconds: by the server's stamps, else its longest gap."""
     stamped = all(m.stamps is not None for m in streams)
     each = sorted(
-        max(m.stamps.delays(), default=0.0) if stamped and m.stamps is not None else max(m.gaps, default=0.0) for m in streams if m.total
+        max(m.stamps.delays(), default=0.0) if stamped and m.stamps is not None else m.longest_gap or 0.0 for m in streams if m.total
     )
     return each[len(each) // 2] if each else None

@@ -19,12 +19,13 @@ from markupsafe import Markup, escape
 from sse_check.diagnosis import limit_in_words
 from sse_check.diagnosis.finding import ready_to_copy
 from sse_check.escape import visible
+from sse_check.report.exactness import exactness
 from sse_check.report.names import FACTORS, stream_name
 from sse_check.report.page_data import CHART_BYTES, STEP_NAMES, ChartData, chart_data, sentence
 from sse_check.report.page_rows import BAR_WIDTH, connection_rows, finding_rows, stream_rows
 from sse_check.report.report import Report
 from sse_check.report.result import ENDINGS, Result, StreamResult, ended_early, leading
-from sse_check.units import format_duration
+from sse_check.units import format_duration, format_measured, format_within
 
 PAGE_BYTES: Final = 5_000_000  # what a phone still opens at once, and a mail still carries
 # Rows of each table and bytes of chart data: less each time, until the page fits.
@@ -70,6 +71,7 @@ def _values(report: Report, charts: ChartData, rows: int) -> dict[str, Any]:
     connections = [picture for picture in report.pictures if picture.steps]
     return {
         "result": result,
+        "exactness": exactness(result.environment),
         "rows": rows,
         "first": first,
         "says": sentence(charts.streams[first]) if charts.streams else "",
@@ -108,7 +110,17 @@ def _jinja() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    jinja.filters.update(prose=_prose, lines=_lines, duration=_duration, limit=limit_in_words, figure=_figure, name=_name, moment=_moment)
+    jinja.filters.update(
+        prose=_prose,
+        lines=_lines,
+        duration=_duration,
+        within=_within,
+        measured=_measured,
+        limit=limit_in_words,
+        figure=_figure,
+        name=_name,
+        moment=_moment,
+    )
     jinja.filters.update(ready_to_copy=ready_to_copy)
     return jinja
 
@@ -145,6 +157,14 @@ def _lines(text: str) -> Markup:
 
 def _duration(seconds: float | None) -> str:
     return "–" if seconds is None or not math.isfinite(seconds) else format_duration(seconds)
+
+
+def _within(seconds: float | None, error: float | None) -> str:
+    return "–" if seconds is None or not math.isfinite(seconds) else format_within(seconds, error)
+
+
+def _measured(seconds: float | None, error: float | None) -> str:
+    return "–" if seconds is None or not math.isfinite(seconds) else format_measured(seconds, error)
 
 
 def _figure(value: float | int | str, key: str) -> str:

@@ -11,12 +11,13 @@ from sse_check.diagnosis import limit_in_words
 from sse_check.diagnosis.cures import DOCS
 from sse_check.diagnosis.finding import ready_to_copy
 from sse_check.escape import code, element, fence, prose
+from sse_check.report.exactness import exactness
 from sse_check.report.mermaid import chart
 from sse_check.report.names import FACTORS, stream_name
 from sse_check.report.report import Report
 from sse_check.report.result import ENDINGS, StreamResult, ended_early, grouped_findings, leading
 from sse_check.report.strip import strip
-from sse_check.units import format_duration
+from sse_check.units import format_duration, format_measured, format_within
 
 # GitHub drops a step summary of more than 1,048,576 bytes whole (actions/runner, FileCommandManager.cs).
 SUMMARY_LIMIT: Final = 900 * 1024
@@ -40,7 +41,9 @@ def summary_markdown(report: Report, limit: int = SUMMARY_LIMIT) -> str:
         keep_trailing_newline=True,
     )
     jinja.filters.update(code=code, prose=prose, fence=fence, element=element, ready_to_copy=ready_to_copy)
-    jinja.filters.update(duration=_duration, mark=_mark, limit=limit_in_words, source=_source, name=_name)
+    jinja.filters.update(
+        duration=_duration, within=_within, measured=_measured, mark=_mark, limit=limit_in_words, source=_source, name=_name
+    )
     template = jinja.get_template("summary.md.j2")
     result = report.result
     changes = result.baseline.changes if result.baseline else ()
@@ -53,6 +56,7 @@ def summary_markdown(report: Report, limit: int = SUMMARY_LIMIT) -> str:
     for rows in _ROWS:
         text = template.render(
             result=result,
+            exactness=exactness(result.environment),
             rows=rows,
             shown=_SHOWN,
             strips=strips,
@@ -97,6 +101,14 @@ def _left_out(count: int) -> str:
 
 def _duration(seconds: float | None) -> str:
     return "–" if seconds is None else format_duration(seconds)
+
+
+def _within(seconds: float | None, error: float | None) -> str:
+    return "–" if seconds is None else format_within(seconds, error)
+
+
+def _measured(seconds: float | None, error: float | None) -> str:
+    return "–" if seconds is None else format_measured(seconds, error)
 
 
 def _source(source: str, text: str) -> str:

@@ -90,7 +90,7 @@ def chart(pictures: Sequence[StreamPicture], findings: Sequence[Finding]) -> Cha
     )
 
 
-def _beside(shown: Sequence[StreamPicture], twins: Sequence[StreamPicture], code: str) -> tuple[tuple[float, ...], str]:
+def _beside(shown: Sequence[StreamPicture], twins: Sequence[StreamPicture], code: str) -> tuple[Sequence[float], str]:
     """What the streams are seen beside, and its name: the twin that shows their fault, what was sent or due, or what came past the proxies."""
     by_factor = {twin.factor: twin for twin in twins}
     telling = by_factor.get(_TWINS.get(code))

@@ -4,7 +4,7 @@ from typing import Final
 
 from sse_check.recording import Arm, Factor, Phase
 from sse_check.report.result import ENDINGS, StreamResult
-from sse_check.units import format_duration
+from sse_check.units import format_duration, format_measured
 
 FACTORS: Final[dict[Factor, str]] = {
     "identity": "without compression",
@@ -37,7 +37,11 @@ def which(stream: int, phase: Phase, factor: Factor | None = None, arm: Arm | No
 
 def in_words(stream: StreamResult) -> str:
     """How much came of a stream, from when on, and how it ended."""
-    first = "no event" if stream.first_event_time is None else f"first after {format_duration(stream.first_event_time)}"
+    first = (
+        "no event"
+        if stream.first_event_time is None
+        else f"first after {format_measured(stream.first_event_time, stream.first_event_error)}"
+    )
     ended = f"{ENDINGS[stream.ended]} after {format_duration(stream.end_time)}"
     return f"{stream.total_events}/{stream.expected_events} events, {first}, {_tokens(stream)}{ended}"
 

@@ -4,12 +4,15 @@ A drawing has nothing to work out any more; Markdown, the page and the terminal 
 seconds from the moment the stream's request was sent.
 """
 
+from array import array
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import chain, islice, pairwise
+from operator import gt
 from typing import Final, Literal
 
 from msgspec import Struct
 
+from sse_check.columns import Seconds
 from sse_check.diagnosis import BUFFERING, Finding, by_stream
 from sse_check.escape import quoted
 from sse_check.metrics import StreamMetrics
@@ -63,10 +66,10 @@ class StreamPicture(Struct, frozen=True, kw_only=True):
     phase: Phase
     factor: Factor | None
     passed: bool | None
-    received: tuple[float, ...]
-    beside: tuple[float, ...]
+    received: Sequence[float]
+    beside: Sequence[float]
     beside_is: Beside | None
-    alive: tuple[float, ...]
+    alive: Sequence[float]
     end: float
     steps: tuple[Step, ...]
     marks: tuple[Mark, ...]
@@ -88,7 +91,7 @@ def pictures(outcome: Outcome, criteria: Criteria) -> tuple[StreamPicture, ...]:
 
 def _picture(m: StreamMetrics, passed: bool | None, findings: Iterable[Finding], criteria: Criteria) -> StreamPicture:
     stream = m.stream
-    received = tuple(at / _NS for at in stream.events.at_ns)
+    received = Seconds(stream.events.at_ns)
     beside, beside_is = _beside(m, received)
     return StreamPicture(
         name=stream_name(stream.probe, stream.stream, stream.phase, stream.factor, stream.arm),
@@ -100,30 +103,33 @@ def _picture(m: StreamMetrics, passed: bool | None, findings: Iterable[Finding],
         received=received,
         beside=beside,
         beside_is=beside_is,
-        alive=tuple(at / _NS for at in stream.comments_ns),
+        alive=Seconds(stream.comments_ns),
         end=m.ended,
         steps=_steps(stream, m),
         marks=(*(_mark(f, m, beside) for f in findings), *(_limits(m, criteria) if stream.factor is None else ())),
     )
 
 
-def _beside(m: StreamMetrics, received: Sequence[float]) -> tuple[tuple[float, ...], Beside | None]:
+def _beside(m: StreamMetrics, received: Sequence[float]) -> tuple[Sequence[float], Beside | None]:
     """When the events were sent by the server's own clock, else when they were due by the scenario's hints."""
     every = None if m.stream.arm is not None else m.probe.expect.every
     if m.stamps is not None:
         # What has no stamp is taken to have come at once, so that the n-th sent stays beside the n-th received.
-        delays = dict(zip(m.stamps.events, m.stamps.delays(), strict=True))
-        sent = sorted(at - delays.get(number, 0.0) for number, at in enumerate(received))
+        sent = array("d", received)
+        for number, delay in zip(m.stamps.events, m.stamps.delays(), strict=True):
+            sent[number] -= delay
+        if any(map(gt, sent, islice(sent, 1, None))):
+            sent = array("d", sorted(sent))
         missing = (m.probe.expect.events or 0) - len(received)
         if not every or missing <= 0:
-            return tuple(sent), "sent"
-        return (*sent, *(sent[-1] + number * every for number in range(1, missing + 1))), "sent, then due"
+            return sent, "sent"
+        return array("d", chain(sent, (sent[-1] + number * every for number in range(1, missing + 1)))), "sent, then due"
     if not every:
         return (), None
     # The first was due at once, unless what came shows that the server began later.
     begin = max(0.0, min((at - number * every for number, at in enumerate(received)), default=0.0))
     count = m.probe.expect.events or int(min((m.ended - begin) / every, _MAX_DUE)) + 1
-    return tuple(begin + number * every for number in range(min(count, _MAX_DUE))), "due"
+    return array("d", (begin + number * every for number in range(min(count, _MAX_DUE)))), "due"
 
 
 def _steps(stream: StreamRecording, m: StreamMetrics) -> tuple[Step, ...]:
@@ -156,20 +162,21 @@ def _mark(finding: Finding, m: StreamMetrics, sent: Sequence[float]) -> Mark:
 
 def _where(code: str, m: StreamMetrics, sent: Sequence[float]) -> tuple[float, float]:
     """From when to when a fault shows."""
-    received = [at / _NS for at in m.stream.events.at_ns]
+    received, alive_at = Seconds(m.stream.events.at_ns), Seconds(m.stream.comments_ns)
     first, last = (received[0], received[-1]) if received else (m.ended, m.connection or 0.0)
-    alive = max([last, *(at / _NS for at in m.stream.comments_ns)])
+    alive = max([last, *alive_at])
     head = m.connection or 0.0
     if code in BUFFERING or code == "cached":
         # The event that was held back longest, from when it was sent to when it came.
         return max(zip(sent, received, strict=False), key=lambda pair: pair[1] - pair[0], default=(min(head, first), first))
+    if code == "no-heartbeat":
+        return _longest_pause([head, *sorted([*received, *alive_at]), m.ended])
     places = {
         "delayed-headers": (0.0, head),
         "slow-first-event": (min(head, first), first),
         "concurrency-limited": (0.0, first),
         "idle-timeout": (min(alive, m.ended), m.ended),
         "stalled": (min(alive, m.ended), m.ended),
-        "no-heartbeat": _longest_pause([head, *sorted([*received, *(at / _NS for at in m.stream.comments_ns)]), m.ended]),
         "redirected": (head, head),
     }
     start, end = places.get(code, (m.ended, m.ended))

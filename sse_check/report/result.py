@@ -12,9 +12,11 @@ from msgspec import Struct
 
 from sse_check.alternatives import footing
 from sse_check.baseline import Comparison, Run, beyond, compare, regressions
+from sse_check.columns import Seconds
 from sse_check.diagnosis import BUFFERING, CODES, SEVERITIES, Finding, Hop, Limits, Resume, by_stream, hops_of
 from sse_check.metrics import StreamMetrics, percent
-from sse_check.recording import Ended, Factor, FallbackRecording, Phase, Recording, ServiceRecording
+from sse_check.precision import MeasurementError
+from sse_check.recording import Calibration, Ended, Factor, FallbackRecording, Phase, Recording, ServiceRecording
 from sse_check.report.strip import strip
 from sse_check.report.way import InstanceResult, LimitRow, instance_results, limit_rows
 from sse_check.scenario import Probe
@@ -29,6 +31,9 @@ class StreamResult(Struct, frozen=True, kw_only=True):
     `tokens` is how many of its events brought generated text, or a call's progress, where its probe has a preset; the times
     of those are `first_token_time` and the gaps between them. `negotiated` is a protocol that was agreed on within HTTP.
     `judged_by` is a digest of the scenario's hints, by which faults are known.
+
+    An event may have arrived before its stamp, never after it: the first by `first_event_error`, 99 of 100 by `error_p99` at
+    most. Counted from the earliest moments, `maybe_on_time_events` were on time. Null where the error is not known.
     """
 
     probe: str
@@ -40,13 +45,16 @@ class StreamResult(Struct, frozen=True, kw_only=True):
     total_events: int
     expected_events: int
     on_time_events: int
+    maybe_on_time_events: int
     success_rate: float
     connection_time: float | None
     first_event_time: float | None
+    first_event_error: float | None
     last_event_time: float | None
     median_gap: float | None
     longest_gap: float | None
     delay_p99: float | None
+    error_p99: float | None
     tokens: int
     first_token_time: float | None
     token_gap_median: float | None
@@ -77,7 +85,10 @@ class Summary(Struct, frozen=True, kw_only=True):
 
 
 class ReportEnvironment(Struct, frozen=True, kw_only=True):
-    """The measuring machine and its own error, in seconds. `clock` is who stamped the reads."""
+    """The measuring machine and its own error, in seconds. `clock` is who stamped the reads.
+
+    `measurement_error` is over all events, `calibration` what the machine could resolve before the run; null: not known.
+    """
 
     version: str
     python: str
@@ -86,6 +97,8 @@ class ReportEnvironment(Struct, frozen=True, kw_only=True):
     loop_lag_p99: float
     loop_lag_max: float
     clock: str
+    measurement_error: MeasurementError | None
+    calibration: Calibration | None
     tls_verified: bool
     proxies: tuple[str, ...]
 
@@ -189,6 +202,8 @@ def build_result(recording: Recording, outcome: Outcome) -> Result:
             loop_lag_p99=environment.loop_lag_p99,
             loop_lag_max=environment.loop_lag_max,
             clock=", ".join(sorted(clocks)) or "none",
+            measurement_error=outcome.error,
+            calibration=environment.calibration,
             tls_verified=scenario.target.tls.verify,
             proxies=environment.proxies,
         ),
@@ -237,13 +252,16 @@ def _stream_result(m: StreamMetrics, passed: bool | None, codes: tuple[str, ...]
         total_events=m.total,
         expected_events=m.expected,
         on_time_events=m.on_time,
+        maybe_on_time_events=m.maybe_on_time,
         success_rate=m.success_rate,
         connection_time=_seconds(times.head_ns),
         first_event_time=_rounded(m.first_event),
+        first_event_error=_rounded(m.first_event_error),
         last_event_time=_rounded(m.last_event),
         median_gap=_rounded(m.median_gap),
-        longest_gap=_rounded(max(m.gaps, default=None)),
+        longest_gap=_rounded(m.longest_gap),
         delay_p99=_rounded(m.delay_p99),
+        error_p99=_rounded(m.error_p99),
         tokens=len(m.token_times),
         first_token_time=_rounded(min(m.token_times, default=None)),
         token_gap_median=_rounded(m.token_gap_median),
@@ -268,7 +286,7 @@ def _stream_result(m: StreamMetrics, passed: bool | None, codes: tuple[str, ...]
         judged_by=_hints(m.probe),
         codes=codes,
         error=stream.error,
-        strip=strip([t / 1e9 for t in stream.events.at_ns], m.ended),
+        strip=strip(Seconds(stream.events.at_ns), m.ended),
     )
 
 

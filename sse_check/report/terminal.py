@@ -3,6 +3,7 @@
 from typing import Final
 
 from sse_check.escape import log_lines, quoted
+from sse_check.report.exactness import exactness
 from sse_check.report.names import in_words, stream_name
 from sse_check.report.result import Result, StreamResult, ended_early, grouped_findings, missed_criteria
 from sse_check.units import format_duration
@@ -55,7 +56,7 @@ def terminal_text(result: Result, *, report_dir: str | None = None) -> str:
         lines += [f"    | {line}" for line in service.log.splitlines()[-_LOG_LINES:]] if service.error else []
     lines += [f"  fallback {f.kind}: {'works' if f.worked else 'does not work'} ({f.detail})" for f in result.fallbacks]
     lines += _comparison(result)
-    lines += ["", f"  measured with an error of up to {format_duration(result.environment.loop_lag_p99)} (event loop lag, 99th percentile)"]
+    lines += ["", f"  {exactness(result.environment)}"]
     if report_dir:
         lines.append(f"  reports: {report_dir} (open {report_dir}/report.html)")
     return log_lines(lines)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from sse_check.recording import (
     Arm,
+    Calibration,
     Events,
     FallbackRecording,
     Head,
@@ -29,6 +30,15 @@ _NUMBERS = st.one_of(
 _TEXT = st.text(max_size=12)
 _IDS = st.one_of(_TEXT, st.integers(0, 10**20).map(str))
 _NAMES = st.sampled_from(["", "ts", "seq", "meta.at", "index"])
+
+_CALIBRATIONS = st.builds(
+    Calibration,
+    samples=st.integers(0, 10**6),
+    error_p50=st.floats(0, 1),
+    error_p99=st.floats(0, 1) | st.floats(allow_nan=False, allow_infinity=False),
+    error_max=st.floats(0, 1),
+    clock=st.sampled_from(["kernel", "user"]),
+)
 
 _ARMS = st.builds(
     Arm,
@@ -76,7 +86,14 @@ def streams(draw: st.DrawFn, names: tuple[str, ...] = ("a",)) -> StreamRecording
         times=Times(started_ns=-5, head_ns=draw(st.none() | st.integers(0, reads[0] if reads else 10**9)), ended_ns=last + draw(_TIMES)),
         redirects=tuple(draw(st.lists(st.builds(Redirect, status=st.just(307), location=_TEXT, at_ns=_TIMES), max_size=1))),
         head=draw(st.none() | head),
-        reads=Reads(at_ns=reads, wire_bytes=[40] * len(reads), body_bytes=[60] * len(reads), mid_event=[False] * len(reads)),
+        clock=draw(st.sampled_from(["user", "kernel", "mixed"])),
+        reads=Reads(
+            at_ns=reads,
+            wire_bytes=[40] * len(reads),
+            body_bytes=[60] * len(reads),
+            mid_event=draw(st.lists(st.booleans(), min_size=len(reads), max_size=len(reads))),
+            error_ns=draw(st.just([]) | st.lists(_TIMES | st.integers(-(2**63), 2**63 - 1), min_size=len(reads), max_size=len(reads))),
+        ),
         events=Events(
             at_ns=at,
             read=[number for number, count in enumerate(counts) for _ in range(count)],
@@ -155,7 +172,9 @@ def recordings(draw: st.DrawFn) -> Recording:
     return Recording(
         started_at="2026-01-15T10:30:00Z",
         scenario=plan,
-        environment=msgspec.structs.replace(QUIET, loop_lag_p99=draw(st.sampled_from([0.0, 0.001, 5.0]))),
+        environment=msgspec.structs.replace(
+            QUIET, loop_lag_p99=draw(st.sampled_from([0.0, 0.001, 5.0])), calibration=draw(st.none() | _CALIBRATIONS)
+        ),
         streams=tuple(draw(st.lists(streams(tuple(p.name for p in plan.probes)), max_size=4))),
         fallbacks=tuple(draw(st.lists(tried, max_size=1))),
         services=tuple(draw(st.lists(service, max_size=2))),

@@ -66,6 +66,7 @@ def stream(
     end: float | None = None,
     redirects: Sequence[Redirect] = (),
     body: int | None = None,
+    errors: Sequence[float] = (),
     probe: str = PROBE,
     number: int = 1,
     **rest: Any,
@@ -74,7 +75,8 @@ def stream(
 
     `sent` are the server's own send times: a field `ts` in whole milliseconds by its clock, which showed `server_clock`
     at the request. `fields` are other numbers in the events' data. `end` is right behind the last sign of life, unless
-    said otherwise; `body` is the number of body bytes where there are no events. `rest` goes into the recording as it is.
+    said otherwise; `body` is the number of body bytes where there are no events. `errors` are how long before its stamp each
+    read may have arrived. `rest` goes into the recording as it is.
     """
     count = len(arrivals)
     at = [ns(t) for t in arrivals]
@@ -87,6 +89,7 @@ def stream(
     sizes = [60] * len(reads)
     if body is not None:
         reads, sizes = [ns((head_at or 0.0) + 0.001)], [body]
+    number_of = {at: read for read, at in enumerate(reads)}
     last = max([head_at or 0.0, *arrivals, *comments, *(t / 1e9 for t in reads)])
     return StreamRecording(
         probe=probe,
@@ -101,10 +104,12 @@ def stream(
         ),
         redirects=tuple(redirects),
         head=head,
-        reads=Reads(at_ns=reads, wire_bytes=sizes, body_bytes=list(sizes), mid_event=[False] * len(reads)),
+        reads=Reads(
+            at_ns=reads, wire_bytes=sizes, body_bytes=list(sizes), mid_event=[False] * len(reads), error_ns=[ns(t) for t in errors]
+        ),
         events=Events(
             at_ns=at,
-            read=[reads.index(t) if t in reads else 0 for t in at],
+            read=[number_of.get(t, 0) for t in at],
             type=list(types or ["message"] * count),
             id=list(ids or [""] * count),
             size=[40] * count,
