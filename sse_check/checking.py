@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sse_check.baseline import Run as Baseline
-from sse_check.calibration import calibrate
 from sse_check.errors import UsageError
 from sse_check.interruption import Interruption
 from sse_check.pipeline import Checked, ReportDirError, check, prepare_report_dir, publish
@@ -15,7 +14,6 @@ from sse_check.progress import Progress
 from sse_check.redaction import Redactor
 from sse_check.scenario import Scenario, check_url
 from sse_check.shards import Part
-from sse_check.transport.arrival import Loop
 
 
 def check_addresses(**given: str | None) -> None:
@@ -56,6 +54,10 @@ def observed(
     """Run the check with its progress shown, and write its reports. Raises UsageError, before anything is sent."""
     # What libraries log can hold a stranger's text; what matters of it reaches the report.
     logging.getLogger().addHandler(logging.NullHandler())
+
+    # Here, as what is judged only needs neither: the embedded server, and the connections.
+    from sse_check.calibration import calibrate
+    from sse_check.transport.arrival import Loop
 
     async def observe() -> Checked:
         showing = asyncio.ensure_future(progress.show())

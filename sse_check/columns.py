@@ -173,6 +173,9 @@ class Numbers(Sequence[Number]):
         if number is None:
             self.pad(1)
             return
+        if type(number) is self._kind and self._fits(number):
+            self._values.append(number)
+            return
         if not self._fits(number):
             self._widen(number)
         self._mixed = self._mixed or (self._kind is float and isinstance(number, int))

@@ -143,12 +143,16 @@ def values_at(value: Any, paths: Iterable[str]) -> dict[str, Any]:
 
 def _collect(value: dict[str, Any], prefix: str, depth: int, found: dict[str, int | float]) -> None:
     for key, item in value.items():
+        kind = type(item)
+        # Most fields are text, which is passed over first.
+        if (kind is str and len(item) > _MAX_TEXT) or kind is bool or item is None or kind is list:
+            continue
         if len(found) >= _MAX_FIELDS:
             return
-        name = f"{prefix}{key}"
+        name = prefix + key if prefix else key
         if len(name) > _MAX_NAME:
             continue
-        if isinstance(item, dict):
+        if kind is dict:
             if depth < _MAX_DEPTH:
                 _collect(item, f"{name}.", depth + 1, found)
         elif (number := _as_number(item)) is not None:
@@ -156,13 +160,12 @@ def _collect(value: dict[str, Any], prefix: str, depth: int, found: dict[str, in
 
 
 def _as_number(item: Any) -> int | float | None:
-    if isinstance(item, bool):
-        return None
-    if isinstance(item, int):
+    kind = type(item)
+    if kind is int:
         return item if -_INT64 <= item < _INT64 else None
-    if isinstance(item, float):
+    if kind is float:
         return item if math.isfinite(item) else None
-    if isinstance(item, str) and len(item) <= _MAX_TEXT:
+    if kind is str and len(item) <= _MAX_TEXT:
         if _NUMBER.fullmatch(item):
             return float(item) if "." in item else _as_number(int(item))
         if _ISO_8601.fullmatch(item):

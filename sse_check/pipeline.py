@@ -18,11 +18,8 @@ from sse_check.alternatives import silence_to_hold
 from sse_check.arms import arms, sizes_between
 from sse_check.baseline import Run as Baseline
 from sse_check.diagnosis import FollowUp, follow_ups, open_sizes
-from sse_check.early import Early
 from sse_check.interruption import Interruption
-from sse_check.live import LiveStream
 from sse_check.merging import merge, not_together
-from sse_check.probe import Stop
 from sse_check.recording import Calibration, Recording, from_lines, to_lines
 from sse_check.redaction import Redactor, implied_secrets, named_texts
 from sse_check.report import Report, Result, build_report, junit_xml, openmetrics, report_html, report_json, summary_markdown
@@ -32,7 +29,9 @@ from sse_check.units import format_duration
 from sse_check.verdict import judge
 
 if TYPE_CHECKING:
+    from sse_check.live import LiveStream
     from sse_check.planning import Planner
+    from sse_check.probe import Stop
     from sse_check.schedule import Session
 
 _T = TypeVar("_T")
@@ -73,7 +72,7 @@ class Audience:
     def tell(self, line: str) -> None:
         """Something happened beside the streams. Called from any thread."""
 
-    def watch(self, probe: str, stream: LiveStream) -> None:
+    def watch(self, probe: str, stream: "LiveStream") -> None:
         """A stream is about to be opened; `probe` is the name to show."""
 
 
@@ -83,7 +82,7 @@ class _Observing:
 
     scenario: Scenario
     redactor: Redactor
-    stop: Stop
+    stop: "Stop"
     hosts: tuple[str, ...] | None
     audience: Audience
     calibration: Calibration | None
@@ -107,9 +106,10 @@ async def check(
     Raises UsageError, before anything is sent, where services are wanted and no container engine answers, where a certificate's
     file cannot be used, and where this machine cannot carry its streams, or cannot play its part among several.
     """
-    # Imported here: a recording is judged without aiohttp, which takes longer to import than the judging.
+    # Imported here: a recording is judged without what observes, which takes longer to import than the judging.
     from sse_check.capacity import prepare
     from sse_check.planning import Planner
+    from sse_check.probe import Stop
     from sse_check.services import deployed
 
     planner = Planner(scenario, hosts=hosts)
@@ -143,20 +143,21 @@ async def check(
     return Checked(recording=recording, report=build_report(recording, baseline=baseline), stopped_by=interruption.by)
 
 
-def _soon(loop: asyncio.AbstractEventLoop, stop: Stop, why: str) -> None:
+def _soon(loop: asyncio.AbstractEventLoop, stop: "Stop", why: str) -> None:
     """Trip `stop` from a signal handler, which runs between any two steps of the loop."""
     loop.call_soon_threadsafe(stop.trip, why)
 
 
 async def _observed(run: _Observing, addresses: Mapping[str, str], *, ready: bool) -> Recording:
     """The streams, their follow-ups, and the fallbacks if they are needed; without services that are ready, nothing is asked."""
+    from sse_check.early import Early
     from sse_check.fallbacks import try_fallbacks
     from sse_check.planning import Planner
     from sse_check.schedule import Run, Session
 
     scenario, hosts = run.scenario, run.hosts
 
-    def watch(live: LiveStream) -> None:
+    def watch(live: "LiveStream") -> None:
         run.audience.watch(run.redactor.text(live.plan.probe), live)
 
     planner = Planner(scenario, hosts=hosts, addresses=addresses)
@@ -210,7 +211,7 @@ async def _observed(run: _Observing, addresses: Mapping[str, str], *, ready: boo
     return recording
 
 
-async def _until(instant: float | None, stop: Stop) -> None:
+async def _until(instant: float | None, stop: "Stop") -> None:
     """Wait for an instant of the wall clock, in seconds since the epoch. A stop ends the wait."""
     while instant is not None and stop.why is None and (left := instant - time.time()) > 0:
         with suppress(TimeoutError):
@@ -248,7 +249,7 @@ def _answered(run: _Observing, recording: Recording) -> list[Probe]:
     return [probe for probe in mine if run.redactor.text(probe.name) in answered]
 
 
-async def _unless_stopped(work: Coroutine[None, None, _T], stop: Stop) -> _T | None:
+async def _unless_stopped(work: Coroutine[None, None, _T], stop: "Stop") -> _T | None:
     """The result of something that takes a while, or None if the run is stopped before."""
     doing, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
     await asyncio.wait({doing, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -114,6 +114,7 @@ def lived(full: StreamRecording, live: LiveStream, now: float) -> None:
     if full.times.head_ns is not None and full.times.head_ns <= at:
         live.head_seen = full.head
     live.events_ns[:] = array("q", [SENT + t for t in full.events.at_ns if t <= at])
+    live.event_reads[:], live.errors_ns[:] = array("I", [0] * len(live.events_ns)), array("q", [0])
     if ended:
         live.planned_end = full.planned_end
         live.end = End(ended=full.ended, at_ns=SENT + full.times.ended_ns, reason=full.reason)
@@ -128,17 +129,16 @@ def cut(full: StreamRecording, now: float) -> StreamRecording:
     reads = sum(t <= at for t in full.reads.at_ns)
     seen = full.times.head_ns is not None and full.times.head_ns <= at
 
-    def first(columns: Any, count: int) -> Any:
-        return msgspec.structs.replace(
-            columns, **{name: column[:count] for name in columns.__struct_fields__ if isinstance(column := getattr(columns, name), list)}
-        )
+    def first(columns: Any, count: int, **others: Any) -> Any:
+        plain = {name: column[:count] for name in columns.__struct_fields__ if not isinstance(column := getattr(columns, name), dict)}
+        return msgspec.structs.replace(columns, **plain, **others)
 
     numbers = {name: column[:came] for name, column in full.events.numbers.items()}
     return msgspec.structs.replace(
         full,
         head=full.head if seen else None,
         times=msgspec.structs.replace(full.times, head_ns=full.times.head_ns if seen else None, ended_ns=at),
-        events=msgspec.structs.replace(first(full.events, came), numbers=numbers),
+        events=first(full.events, came, numbers=numbers),
         reads=first(full.reads, reads),
         ended="timeout",
         planned_end=None,

@@ -1,11 +1,13 @@
 """A connection to an origin: its address, a proxy of the environment on the way, TCP and TLS, each phase in the trace."""
 
 import asyncio
+import os
 import socket
 import ssl
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -144,12 +146,25 @@ async def _resolved(
     ]
 
 
+def _environment(scheme: str) -> str | None:
+    """What the environment, or the system, names as the proxy for a scheme."""
+    named = tuple(item for item in os.environ.items() if item[0].lower().endswith("_proxy"))
+    return _proxies(named).get(scheme)
+
+
+@cache
+def _proxies(named: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """The proxies while the environment names these: thousands of connections are made meanwhile."""
+    return getproxies()
+
+
 def _proxy_for(target: Target, addresses: Mapping[str, str], clock: Clock) -> SplitResult | None:
     """The environment's proxy, by the rules of aiohttp's `trust_env`: HTTPS_PROXY unless NO_PROXY; one that speaks TLS is ignored."""
-    if known_address(addresses, target.host, target.port) is not None or proxy_bypass(target.host):
-        return None
-    url = getproxies().get(target.scheme)
-    if not url:
+    if (
+        known_address(addresses, target.host, target.port) is not None
+        or not (url := _environment(target.scheme))
+        or proxy_bypass(target.host)
+    ):
         return None
     try:
         proxy = urlsplit(url if "://" in url else f"http://{url}")
