@@ -6,7 +6,7 @@ WORKFLOWS := $(wildcard .github/workflows/*.yml examples/workflows/*.yml)
 MANIFESTS := $(wildcard examples/kubernetes/*.yml)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
 
-.PHONY: demo test lab container check bench fix lock clean
+.PHONY: demo test lab container check bench bench-reports fix lock clean
 .DEFAULT_GOAL := test
 
 demo: .venv/.runtime  ## the whole check against the embedded server; FAULT=buffered-full shows a fault
@@ -34,7 +34,10 @@ check: .venv/.dev .venv/.lab .venv/.workflows  ## formatting, lint, types, the w
 	$(BIN)/actionlint -config-file .github/actionlint.yaml $(WORKFLOWS)
 	$(BIN)/zizmor --offline --persona=auditor --no-progress --config .github/zizmor.yml $(ACTIONS) $(WORKFLOWS)
 
-bench: .venv/.dev  ## the reports of a large run beside a small one; size and cold start of the image, against its base
+bench: .venv/.dev .venv/.bench  ## sse-check beside its peers (docs/performance.md); BENCH="live error --check" chooses
+	$(BIN)/python -m benchmarks.run $(BENCH)
+
+bench-reports: .venv/.dev  ## the reports of a large run beside a small one; size and cold start of the image, against its base
 	$(BIN)/python benchmarks/reports.py
 	$(BIN)/python benchmarks/image.py
 
@@ -48,6 +51,8 @@ lock: .venv/.dev  ## the newest versions, with hashes; for every Python from 3.1
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -c requirements/runtime.txt pyproject.toml --group dev -o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -c requirements/dev.txt --group lab -o requirements/lab.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -c requirements/dev.txt --group workflows -o requirements/workflows.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -c requirements/dev.txt --group bench -o requirements/bench.txt
+	echo "aiperf; python_version < '3.14'" | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-deps - >>requirements/bench.txt
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sse-check needs Python 3.11 or newer: make PYTHON=python3.12 …")'
@@ -68,6 +73,12 @@ lock: .venv/.dev  ## the newest versions, with hashes; for every Python from 3.1
 
 .venv/.workflows: requirements/workflows.txt | .venv/bin/python
 	$(PIP) -r requirements/workflows.txt
+	touch $@
+
+# An environment of its own: the peers may want other versions of what sse-check itself needs.
+.venv/.bench: requirements/bench.txt | .venv/bin/python
+	$(PYTHON) -m venv .venv/bench
+	.venv/bench/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps -r requirements/bench.txt
 	touch $@
 
 clean:
