@@ -136,7 +136,7 @@ async def check(
             scenario.services, stop=run.stop, budget=scenario.budget, redactor=run.redactor, tell=run.audience.tell
         ) as services:
             recording = await _observed(run, services.addresses, ready=not services.failed)
-            wanted = services.failed or judge(recording).verdict != "viable"
+            wanted = services.failed or (bool(scenario.services) and judge(recording).verdict != "viable")
             recording = msgspec.structs.replace(recording, shard=part.shard, services=await services.recordings(logs=wanted))
             if scenario.services:
                 run.audience.stage("Removing the services")
@@ -199,8 +199,8 @@ async def _observed(run: _Observing, addresses: Mapping[str, str], *, ready: boo
         recording = session.recording()
     finally:
         session.close()
-    outcome = judge(recording)
-    if outcome.verdict == "not-viable" and scenario.fallbacks:
+    # A recording of millions of events takes a while to judge; so nothing is judged for nothing.
+    if scenario.fallbacks and (outcome := judge(recording)).verdict == "not-viable":
         run.audience.stage("Trying the fallbacks")
         hold = silence_to_hold(outcome.findings)
         if any(fallback.websocket is not None and fallback.websocket.hold is None for fallback in scenario.fallbacks):

@@ -104,6 +104,8 @@ def _candidates(stream: StreamRecording) -> list[Stamps]:
 def _ids_are_times(stream: StreamRecording) -> bool:
     """Whether the first and the last ID can be times. Of a long stream most IDs only count, and to read them all as numbers takes long."""
     ids = stream.events.id
+    if not any(ids):
+        return False
     ends = [next((int(text) for text in texts if _is_number(text)), None) for texts in (iter(ids), reversed(ids))]
     return epoch_unit(ends, stream.sent_at) is not None
 
