@@ -1,5 +1,7 @@
 """Rules of streams that are cut, stop, or lose events on the way."""
 
+from array import array
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -232,21 +234,19 @@ def _miscounted(missing: int, repeated: int) -> str:
     return " and ".join([*said, *([f"{repeated} came again or out of order"] if repeated else [])])
 
 
-def counters(m: StreamMetrics) -> list[tuple[str, list[int]]]:
+def counters(m: StreamMetrics) -> Iterator[tuple[str, Sequence[int]]]:
     """Columns that may count the events: the IDs, and fields that are named like a counter."""
     ids = ["", *m.stream.events.id]
-    counters = []
     together = "".join(ids)
     if together.isascii() and together.isdigit() and max(map(len, ids)) < 19:
         # An ID carries on to events that set none, so one that stays the same is no repeat.
-        counters.append(("The event ID", [int(now) for before, now in pairwise(ids) if now and now != before]))
+        yield "The event ID", array("q", (int(now) for before, now in pairwise(ids) if now and now != before))
     for name, column in m.stream.events.numbers.items():
         if name.rpartition(".")[2].lower() in SEQUENCE_NAMES:
             values = [value for value in column if isinstance(value, int)]
             # A number within a part (a line, a choice) begins again with the next part.
             if not any(later <= values[0] for later in values[1:]):
-                counters.append((f"The field {quoted(name)}", values))
-    return counters
+                yield f"The field {quoted(name)}", values
 
 
 def no_heartbeat(v: View) -> Sign | None:

@@ -38,7 +38,7 @@ class Resume(Struct, frozen=True, kw_only=True):
     uncut: bool = False
 
 
-Counted = tuple[str, list[int], list[int]]
+Counted = tuple[str, Sequence[int], Sequence[int]]
 
 _MOST_ID: Final = 256  # characters of an ID that are shown
 
