@@ -12,8 +12,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from sse_check.baseline import compare
+from sse_check.decision import rate_lost
 from sse_check.early import Early
 from sse_check.live import LiveStream, StreamPlan
+from sse_check.metrics import Reach, reach_of
 from sse_check.pipeline import check
 from sse_check.probe import Stop
 from sse_check.recording import Head, Recording, StreamRecording, from_lines, to_lines
@@ -21,7 +23,7 @@ from sse_check.redaction import Redactor
 from sse_check.report import build_report, junit_xml, report_html, summary_markdown
 from sse_check.report.result import as_run
 from sse_check.report.terminal import terminal_text
-from sse_check.scenario import Expect, Scenario, Until, load
+from sse_check.scenario import Criteria, Expect, Scenario, Until, load
 from sse_check.schedule import Run, run
 from sse_check.transport import End, Request, Trace
 from sse_check.verdict import judge
@@ -56,7 +58,7 @@ PLANS = st.builds(
 )
 GAPS = st.sampled_from([0.0, 0.1, 0.4, 0.6, 1.3, 2.6, 3.4])
 ENDS = st.sampled_from(["eof", "eof", "timeout", "timeout", "truncated", "reset"])
-HEADS = st.sampled_from([OK, OK, OK, OK, OK, OK, answer(503), answer(content_type="text/html")])
+HEADS = st.sampled_from([*[OK] * 30, answer(503), answer(content_type="text/html")])
 
 
 def going_on(
@@ -71,7 +73,7 @@ def going_on(
 ) -> StreamRecording:
     """A stream that begins with these events (when, type), goes on in some way from `after` on, and ends as its plan or its server wants it."""
     until = of.probes[0].until
-    if head is None and after == 0.0 and draw(st.integers(0, 9)) == 0:
+    if head is None and after == 0.0 and draw(st.integers(0, 39)) == 7:
         return stream(head=None, ended="error", reason="dns", end=0.3, number=number, **rest)
     head = head or draw(HEADS)
     events, at, planned = list(so_far), after, None
@@ -245,6 +247,7 @@ FLOWING: Final = stream(every(0.5, 60), ended="timeout", end=30.0)
         pytest.param(
             FLOWING, {"expect": {"events": 60}}, 25.2, "at best 50 of 60 events of a stream are on time, and 90 % must be.", id="too late"
         ),
+        pytest.param(FLOWING, {"until": {"events": 60, "duration": 28.0}}, 26.0, None, id="too late, and a duration is enough"),
         pytest.param(FLOWING, {"expect": {"events": 20}}, 29.0, None, id="all have come, and it may still be cut"),
     ],
 )
@@ -253,6 +256,83 @@ def test_a_stream_decides_only_by_what_nothing_cures(full: StreamRecording, plan
     A deadline that is over, of something that is owed, decides; silence alone does not, and neither does a good beginning.
     """
     assert looked(full, scenario(probe(**plan)), now) == (why and f"`wallet`: {why}")
+
+
+PAUSED: Final = stream([0.1, 27.0], ended="timeout", end=60.0)
+
+
+@pytest.mark.parametrize(
+    ("plan", "deadline_from", "now", "decides"),
+    [
+        pytest.param({"until": {"events": 2}}, "previous", 27.5, True, id="one of two"),
+        pytest.param({"until": {"events": 20}}, "previous", 27.5, False, id="one of twenty"),
+        pytest.param({"expect": {"events": 2}}, "previous", 27.5, False, id="more than are expected may come"),
+        pytest.param({"until": {"event": "x"}}, "previous", 27.5, False, id="any number may come"),
+        pytest.param({"until": {"events": 2}}, "sent", 27.5, False, id="by stamps that are not whole yet"),
+        pytest.param({"until": {"events": 2}}, "sent", 61.0, False, id="by stamps, at the end"),
+    ],
+)
+def test_a_rate_is_lost_only_where_no_event_can_make_up_for_it(plan: dict[str, Any], deadline_from: str, now: float, decides: bool):
+    """
+    An event that came too long after the one before is late for good; what else may come is not known, or is.
+    """
+    assert (looked(PAUSED, scenario(probe(**plan), deadline_from=deadline_from), now) is not None) is decides
+
+
+@pytest.mark.parametrize(
+    ("plan", "deadline_from", "came", "on_time", "age", "reach"),
+    [
+        ({"expect": {"events": 20}}, "request", 10, 10, 30.0, Reach(10, 10, 0)),
+        ({"expect": {"events": 20}}, "request", 10, 10, 20.0, Reach(10, 0, 10)),
+        ({"expect": {"events": 20}, "until": {"events": 15}}, "request", 10, 10, 20.0, Reach(10, 5, 5)),
+        ({}, "request", 10, 8, 30.0, Reach(8, 2, 0)),
+        ({}, "request", 10, 10, 20.0, Reach(10, 0, None)),
+        ({"until": {"events": 20}}, "previous", 10, 7, 90.0, Reach(7, 3, 10)),
+        ({"expect": {"events": 20}}, "previous", 10, 7, 90.0, Reach(7, 0, 13)),
+        ({"until": {"events": 20}}, "sent", 10, 7, 90.0, Reach(7, 0, 13)),
+    ],
+)
+def test_what_the_events_of_an_open_stream_can_come_to(
+    plan: dict[str, Any], deadline_from: Any, came: int, on_time: int, age: float, reach: Reach
+):
+    """
+    On time, missed for good, and open: by how many are due and from when their deadline counts.
+    """
+    criteria = Criteria(deadline_from=deadline_from)
+
+    assert reach_of(probe(**plan), criteria, came=came, on_time=on_time, age=age) == reach
+
+
+def test_a_stream_of_which_any_number_may_come_can_make_up_for_the_others():
+    """
+    A rate over several streams is lost only where each of them has a best case.
+    """
+    assert rate_lost([Reach(0, 5), Reach(3, 1, 4)], 90.0)
+    assert not rate_lost([Reach(0, 5), Reach(3, 1, None)], 90.0)
+
+
+def test_a_redirect_that_is_followed_is_no_answer():
+    """
+    Its status is not that of the stream.
+    """
+    live = LiveStream(plans(scenario())[0], head_seen=answer(302, location="/there"), traces=[Trace(started_ns=0, sent_ns=SENT)])
+    early = Early(scenario(), Redactor())
+
+    assert early.now([live], SENT + ns(0.5), 0.0) is None
+    live.follow_redirects = False
+    assert early.now([live], SENT + ns(0.5), 0.0) == "`wallet`: the answer has status 302."
+
+
+def test_a_late_first_event_is_a_miss_whatever_the_other_streams_wait_for():
+    """
+    One stream began late, another has had only heartbeats so far: that is not "not known".
+    """
+    late, quiet = (
+        stream(every(0.5, 9, first=3.0), head_at=2.9),
+        stream([], comments=every(0.5, 20, first=3.0), head_at=2.9, ended="timeout", number=2),
+    )
+
+    assert [c.passed for c in judged(late, quiet, of=scenario(probe(streams=2))).criteria] == [True, False, False]
 
 
 def test_a_machine_that_is_too_late_ends_nothing_early():
@@ -289,6 +369,19 @@ def test_streams_that_were_ended_early_are_blamed_for_nothing_that_was_not_due()
     assert (outcome.verdict, outcome.passed) == ("not-viable", (False, None, None))
     assert [(f.code, f.streams) for f in outcome.findings] == [("concurrency-limited", (1,))]
     assert [(m.on_time, m.expected) for m in outcome.metrics] == [(0, 20), (0, 0), (20, 20)]
+
+
+@pytest.mark.parametrize("deadline_from", ["request", "previous", "sent"])
+def test_what_was_good_up_to_an_early_end_is_not_known_to_be_good(deadline_from: str):
+    """
+    Ten of ten that were due, for what another probe had shown: the rate and the stream are neither met nor missed.
+    """
+    of = scenario(probe("bad"), probe(expect={"events": 60}), deadline_from=deadline_from)
+    good = stream(every(0.5, 10), ended="timeout", reason="decided", end=5.0)
+    outcome = judged(stream(head=answer(503), probe="bad"), good, of=of, decided="`bad`: the answer has status 503.")
+
+    assert [(c.criterion, c.passed) for c in outcome.criteria if c.probe == "wallet"] == [("success_rate", None), ("first_event", True)]
+    assert (outcome.metrics[1].on_time, outcome.metrics[1].expected, outcome.passed[1]) == (10, 10, None)
 
 
 def test_a_run_that_was_ended_early_is_not_known_by_other_criteria():
