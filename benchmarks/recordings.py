@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from sse_check.columns import stored
 from sse_check.recording import Environment, Events, Head, Reads, Recording, StreamRecording, Times, to_lines
 from sse_check.scenario import Probe, Scenario, Target, Until
 
@@ -59,7 +60,7 @@ def write(path: Path, events: int) -> None:
     with path.open("wb") as file:
         file.write(header)
         for number in range(1, _STREAMS + 1):
-            file.write(msgspec.json.encode(stream(number, events // _STREAMS)) + b"\n")
+            file.write(msgspec.json.encode(stream(number, events // _STREAMS), enc_hook=stored) + b"\n")
         file.write(msgspec.json.encode({**msgspec.json.decode(end), "streams": _STREAMS}) + b"\n")
 
 

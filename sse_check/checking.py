@@ -69,7 +69,7 @@ def observed(
                 interruption=interruption,
                 audience=progress,
                 baseline=baseline,
-                calibration=await calibrate(),
+                calibrate=calibrate,
                 part=part,
             )
         finally:

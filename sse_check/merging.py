@@ -78,13 +78,13 @@ def _listed(numbers: Sequence[int]) -> str:
 
 def _worst(environments: Sequence[Environment]) -> Environment:
     """The machine that was the latest, and of every figure of the error the worst of all."""
-    clocks = {e.clock for e in environments}
     return msgspec.structs.replace(
         max(environments, key=lambda e: e.loop_lag_p99),
         loop_lag_p50=max(e.loop_lag_p50 for e in environments),
         loop_lag_max=max(e.loop_lag_max for e in environments),
         loop_lag_samples=sum(e.loop_lag_samples for e in environments),
-        clock=clocks.pop() if len(clocks) == 1 else "mixed",
+        cpu_seconds=sum(e.cpu_seconds for e in environments),
+        open_seconds=max(e.open_seconds for e in environments),
         calibration=max((e.calibration for e in environments if e.calibration), key=lambda c: c.error_p99, default=None),
     )
 

@@ -5,7 +5,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,13 +97,13 @@ async def check(
     interruption: Interruption | None = None,
     audience: Audience | None = None,
     baseline: Baseline | None = None,
-    calibration: Calibration | None = None,
+    calibrate: Callable[[], Awaitable[Calibration | None]] | None = None,
     part: Part = WHOLE,
 ) -> Checked:
     """Start the scenario's services, observe what it asks for, judge it, and try the fallbacks where SSE is not viable.
 
-    With a `baseline` it is then compared with that run. A signal ends it in order: what was measured is judged.
-    Raises UsageError, before anything is sent, where services are wanted and no container engine answers, where a certificate's
+    With a `baseline` it is then compared with that run. `calibrate` is asked what the machine can resolve. A signal ends it in
+    order: what was measured is judged. Raises UsageError, before anything is sent, where services are wanted and no container engine answers, where a certificate's
     file cannot be used, and where this machine cannot carry its streams, or cannot play its part among several.
     """
     # Imported here: a recording is judged without what observes, which takes longer to import than the judging.
@@ -123,7 +123,7 @@ async def check(
         stop=Stop(),
         hosts=hosts,
         audience=audience or Audience(),
-        calibration=calibration,
+        calibration=None if calibrate is None else await calibrate(),
         part=part,
     )
     for line in too_much:

@@ -241,7 +241,6 @@ class Environment(Struct, frozen=True, kw_only=True):
     proxies: tuple[str, ...] = ()
     inside: Literal["container", "action"] | None = None
     gateway: str | None = None
-    clock: StampedBy = "user"
     calibration: Calibration | None = None
 
 

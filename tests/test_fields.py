@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sse_check.fields import WHOLE_DATA, numbers_in
+from sse_check.fields import WHOLE_DATA, numbers_in, numbers_of
 
 
 @pytest.mark.parametrize(
@@ -149,3 +149,24 @@ def test_any_data_gives_finite_numbers_or_none(data: str) -> None:
     assert len(found) <= 24
     assert all(type(value) in (int, float) and math.isfinite(value) for value in found.values())
     assert all(-(2**63) <= value < 2**63 for value in found.values() if isinstance(value, int))
+
+
+JSON_DATA = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(["17", "1.5", "1970-01-01T00:00:10Z"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "b", "c", "a.b", "k" * 65]), inner, max_size=3),
+    max_leaves=6,
+).map(json.dumps)
+
+
+@given(
+    st.lists(
+        JSON_DATA | st.text(max_size=9) | st.sampled_from(['{"a": 1}', '{"a": 2}', '{"a": 2.5, "b": {"c": "3"}}']), min_size=1, max_size=9
+    )
+)
+def test_events_together_have_the_numbers_that_each_has_alone(datas: list[str]) -> None:
+    """Whatever their shapes, the columns of several events hold for each what it has by itself."""
+    rows = [numbers_in(data) for data in datas]
+    columns = numbers_of(datas)
+    assert {name: list(column) for name, column in columns.items()} == {
+        name: [row.get(name) for row in rows] for name in {name for row in rows for name in row}
+    }

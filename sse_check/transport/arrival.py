@@ -25,7 +25,6 @@ from typing import Any, Final, NamedTuple
 # The socket module does not know it; of Linux, include/uapi/asm-generic/socket.h (SO_TIMESTAMPNS_OLD).
 _SO_TIMESTAMPNS: Final = 35
 _TIMESPEC: Final = struct.Struct("@ll")
-ANCILLARY_BYTES: Final = socket.CMSG_SPACE(_TIMESPEC.size) if sys.platform == "linux" else 0
 
 # The two clocks are read one after the other: a distance that seems to have changed by less has not.
 _JITTER_NS: Final = 2_000
@@ -101,6 +100,23 @@ def polls_of(loop: asyncio.AbstractEventLoop) -> Polls | None:
     return loop.polls if isinstance(loop, Loop) else None
 
 
+Ancillary = list[tuple[int, int, bytes]]
+
+if sys.platform == "linux":
+    _ANCILLARY_BYTES: Final = socket.CMSG_SPACE(_TIMESPEC.size)
+
+    def receive(sock: socket.socket, size: int) -> tuple[bytes, Ancillary]:
+        """Up to so many bytes, and what the kernel says of them. Raises OSError as `recv` does."""
+        data, ancillary, _, _ = sock.recvmsg(size, _ANCILLARY_BYTES)
+        return data, ancillary
+
+else:
+
+    def receive(sock: socket.socket, size: int) -> tuple[bytes, Ancillary]:
+        """Up to so many bytes; of when they arrived the system says nothing. Raises OSError as `recv` does."""
+        return sock.recv(size), []
+
+
 def ask_for_stamps(sock: socket.socket) -> None:
     """From now on the kernel stamps what this socket receives, if it can."""
     if sys.platform == "linux":
@@ -118,7 +134,7 @@ class Arrivals:
         self._floor_ns = time.monotonic_ns()
         self._emptied = True
 
-    def stamp(self, ancillary: list[tuple[int, int, bytes]], *, emptied: bool) -> Stamp:
+    def stamp(self, ancillary: Ancillary, *, emptied: bool) -> Stamp:
         """The stamp of the read that has just been made. `emptied` says whether it took all that was there."""
         now, polls, floor = time.monotonic_ns(), self._polls, self._floor_ns
         since, at = floor, None
@@ -138,7 +154,7 @@ class Arrivals:
         return Stamp(at, max(0, at - since), True)
 
 
-def _kernel_time(ancillary: list[tuple[int, int, bytes]], distance_ns: int) -> int | None:
+def _kernel_time(ancillary: Ancillary, distance_ns: int) -> int | None:
     """The kernel's stamp among a read's ancillary data, on the monotonic clock; None where there is none."""
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(data) == _TIMESPEC.size:

@@ -11,7 +11,7 @@ import ssl
 from contextlib import suppress
 from typing import Final, Protocol
 
-from sse_check.transport.arrival import ANCILLARY_BYTES, Arrivals, Stamp, ask_for_stamps, polls_of
+from sse_check.transport.arrival import Arrivals, Stamp, ask_for_stamps, polls_of, receive
 
 # Of one read. Large ones pay for bytes that are not there: 256 KiB, asyncio's own, doubles the cost of a live event.
 _READ_BYTES: Final = 64 * 1024
@@ -117,7 +117,7 @@ class Wire:
 
     def _readable(self) -> None:
         try:
-            data, ancillary, _, _ = self._sock.recvmsg(_READ_BYTES, ANCILLARY_BYTES)
+            data, ancillary = receive(self._sock, _READ_BYTES)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
