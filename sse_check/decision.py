@@ -20,6 +20,8 @@ Certain means: whatever the streams that run, and those that were not opened yet
   and good.
 * *Inconclusive* is not certain either while anything is open, as a fault may still be found.
 
+An event may have arrived before it was read, by the error that the measurement states: it is late only where it is so by more.
+
 What decided must hold when the recording is judged. So `judge` takes a stream that was ended for this (its reason is
 `decided`) as its `reach`: what was missed counts, what was not due yet does not.
 """
@@ -40,10 +42,13 @@ _QUIET: Final = Environment(version="", python="", platform="")
 _REFUSED: Final[frozenset[Reason | None]] = frozenset({"dns", "tcp", "tls", "proxy", "no-response"})
 
 
-def first_event_missed(first_event: float | None, age: float, probe: Probe, criteria: Criteria) -> bool:
-    """Whether the first event of a stream was late, or is missing `age` seconds after the request though one is owed."""
+def first_event_missed(first_event: float | None, age: float, probe: Probe, criteria: Criteria, error: float = 0.0) -> bool:
+    """Whether the first event of a stream was late, or is missing `age` seconds after the request though one is owed.
+
+    It may have arrived up to `error` seconds before it was read.
+    """
     if first_event is not None:
-        return first_event > criteria.first_event
+        return first_event - error > criteria.first_event
     return age > criteria.first_event and owes_an_event(probe)
 
 
@@ -79,9 +84,9 @@ def of_end(ended: Ended, reason: Reason | None, *, answered: bool, planned: bool
     return None
 
 
-def of_first_event(first_event: float | None, age: float, probe: Probe, criteria: Criteria) -> str | None:
+def of_first_event(first_event: float | None, age: float, probe: Probe, criteria: Criteria, error: float = 0.0) -> str | None:
     """That the first event was late, or did not come; None where that is not certain."""
-    if not first_event_missed(first_event, age, probe, criteria):
+    if not first_event_missed(first_event, age, probe, criteria, error):
         return None
     limit = format_duration(criteria.first_event)
     return (
@@ -109,7 +114,11 @@ def of_streams(streams: Iterable[StreamMetrics], criteria: Criteria) -> str | No
     for m in streams:
         errors = [finding.code for finding in diagnose([m], criteria, _QUIET) if finding.severity == "error"]
         why = f"a stream shows {quoted(errors[0])}." if errors else None
-        why = why or of_first_event(m.first_event, m.ended, m.probe, criteria) or of_rate(m.reach, m.probe, criteria)
+        why = (
+            why
+            or of_first_event(m.first_event, m.ended, m.probe, criteria, m.first_event_error or 0.0)
+            or of_rate(m.reach, m.probe, criteria)
+        )
         if why is not None:
             return f"{quoted(m.stream.probe)}: {why}"
     return None

@@ -102,19 +102,19 @@ class Early:
         """What the events of a stream can come to; counted on from the last look, and once where it cannot change any more."""
         live, criteria = seen.live, self._criteria
         came = len(live.events_ns)
+        # In its favour: what the stamps' errors leave open, and a nanosecond, as measure() compares the same numbers as floats.
+        slack = max(live.errors_ns, default=0) + 1
         if criteria.deadline_from == "previous":
-            on_time = came - self._late(seen, sent_ns, came)
+            on_time = came - self._late(seen, sent_ns, came, slack)
         else:
-            # In its favour: what the stamps' errors leave open, and a nanosecond, as measure() compares the same numbers as floats.
-            slack = max(live.errors_ns, default=0) + 1
             on_time = bisect_right(live.events_ns, sent_ns + int(criteria.event_deadline * _NS) + slack)
             seen.rated = known_events(seen.probe) is not None
         return reach_of(seen.probe, criteria, came=came, on_time=on_time, age=age, over=live.end is not None)
 
-    def _late(self, seen: _Open, sent_ns: int, came: int) -> int:
+    def _late(self, seen: _Open, sent_ns: int, came: int, slack: int) -> int:
         before = seen.live.events_ns[seen.counted - 1] if seen.counted else sent_ns
         for at in seen.live.events_ns[seen.counted : came]:
-            seen.late += (at - before) / _NS > self._criteria.event_deadline
+            seen.late += (at - before - slack) / _NS > self._criteria.event_deadline
             before = at
         seen.counted = came
         return seen.late

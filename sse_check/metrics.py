@@ -19,7 +19,7 @@ _NS: Final = 1e9
 class Reach:
     """What the events of a stream can come to: those on time, those that are not and never will be, and those that still may be.
 
-    `open` is None where any number of events may still come on time; it is 0 for a stream that had its end.
+    On time is what may have been, by the error with which it was measured. `open` is None where any number of events may still come on time; it is 0 for a stream that had its end.
     """
 
     on_time: int
@@ -134,11 +134,11 @@ def measure(stream: StreamRecording, probe: Probe, criteria: Criteria, calibrati
     head = None if stream.times.head_ns is None else stream.times.head_ns / _NS
     ended = stream.times.ended_ns / _NS
     if stream.reason == "decided":
-        reach = reach_of(probe, criteria, came=len(at), on_time=in_time, age=ended)
+        reach = reach_of(probe, criteria, came=len(at), on_time=maybe, age=ended)
         expected = max(reach.on_time + reach.missed, min(len(at), known_events(probe) or len(at)))
     else:
         expected = expected_events(stream, probe)
-        reach = Reach(min(in_time, expected), max(0, expected - in_time))
+        reach = Reach(min(maybe, expected), max(0, expected - maybe))
     alive = sorted(chain(at_ns, stream.comments_ns))
     p99 = percentile(errors, 99)
     return StreamMetrics(
@@ -148,7 +148,7 @@ def measure(stream: StreamRecording, probe: Probe, criteria: Criteria, calibrati
         replayed=replayed,
         total=len(at),
         expected=expected,
-        on_time=reach.on_time,
+        on_time=min(in_time, expected),
         reach=reach,
         maybe_on_time=min(maybe, expected),
         connection=head,

@@ -317,7 +317,10 @@ def stream_passed(m: StreamMetrics, criteria: Criteria, findings: Sequence[Findi
         return False
     if m.stream.reason == "decided":
         return (
-            False if first_event_missed(m.first_event, m.ended, m.probe, criteria) or rate_lost([m.reach], criteria.success_rate) else None
+            False
+            if first_event_missed(m.first_event, m.ended, m.probe, criteria, m.first_event_error or 0.0)
+            or rate_lost([m.reach], criteria.success_rate)
+            else None
         )
     if m.stream.reason in CUT_SHORT:
         return None

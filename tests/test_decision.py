@@ -56,7 +56,7 @@ PLANS = st.builds(
     first_event=st.just(1.0),
     deadline_from=st.sampled_from(["request", "previous", "sent"]),
 )
-GAPS = st.sampled_from([0.0, 0.1, 0.4, 0.6, 1.3, 2.6, 3.4])
+GAPS = st.sampled_from([0.0, 0.1, 0.4, 0.6, 1.05, 1.3, 2.6, 3.04, 3.4])
 ENDS = st.sampled_from(["eof", "eof", "timeout", "timeout", "truncated", "reset"])
 HEADS = st.sampled_from([*[OK] * 30, answer(503), answer(content_type="text/html")])
 
@@ -69,6 +69,7 @@ def going_on(
     after: float = 0.0,
     head: Head | None = None,
     number: int = 1,
+    error: int | None = None,
     **rest: Any,
 ) -> StreamRecording:
     """A stream that begins with these events (when, type), goes on in some way from `after` on, and ends as its plan or its server wants it."""
@@ -94,7 +95,7 @@ def going_on(
     elif until.duration is not None and end >= until.duration:
         end, ended, planned = until.duration, "until", "duration"
     sent = [max(0.0, at - draw(st.sampled_from([0.0, 0.02, 0.6]))) for at, _ in events] if draw(st.booleans()) else None
-    return stream(
+    observed = stream(
         [at for at, _ in events],
         types=[kind for _, kind in events],
         sent=sent,
@@ -106,6 +107,9 @@ def going_on(
         number=number,
         **rest,
     )
+    # Each read may have been so late: less than what is noise by the shortest limit here.
+    errors = [draw(st.sampled_from([0, ns(0.09)])) if error is None else error] * len(observed.reads.at_ns)
+    return msgspec.structs.replace(observed, reads=msgspec.structs.replace(observed.reads, error_ns=errors))
 
 
 def lived(full: StreamRecording, live: LiveStream, now: float) -> None:
@@ -116,7 +120,10 @@ def lived(full: StreamRecording, live: LiveStream, now: float) -> None:
     if full.times.head_ns is not None and full.times.head_ns <= at:
         live.head_seen = full.head
     live.events_ns[:] = array("q", [SENT + t for t in full.events.at_ns if t <= at])
-    live.event_reads[:], live.errors_ns[:] = array("I", [0] * len(live.events_ns)), array("q", [0])
+    live.event_reads[:] = array("I", full.events.read[: len(live.events_ns)])
+    live.errors_ns[:] = array(
+        "q", [e for e, t in zip(full.reads.error_ns or [0] * len(full.reads.at_ns), full.reads.at_ns, strict=True) if t <= at]
+    )
     if ended:
         live.planned_end = full.planned_end
         live.end = End(ended=full.ended, at_ns=SENT + full.times.ended_ns, reason=full.reason)
@@ -196,6 +203,7 @@ def test_what_ends_a_run_early_holds_whatever_would_have_come(of: Scenario, data
             after=now + 0.001,
             head=s.head,
             number=s.stream,
+            error=next(iter(s.reads.error_ns), None),
         )
         for s in shortened
     ]
@@ -333,6 +341,20 @@ def test_a_late_first_event_is_a_miss_whatever_the_other_streams_wait_for():
     )
 
     assert [c.passed for c in judged(late, quiet, of=scenario(probe(streams=2))).criteria] == [True, False, False]
+
+
+def test_a_first_event_that_may_have_come_in_time_decides_nothing():
+    """
+    Read 10 ms after its limit of 2 s, and up to 20 ms late: neither a look at it, nor its end, nor its shortened recording says that it was late.
+    """
+    near = stream(every(0.5, 9, first=2.01), head_at=1.9, ended="until", planned_end="duration", end=6.1)
+    exact, unsure = (
+        msgspec.structs.replace(near, reads=msgspec.structs.replace(near.reads, error_ns=[ns(error)] * 9)) for error in (0.0, 0.02)
+    )
+
+    assert [looked(full, scenario(), 3.0) is not None for full in (exact, unsure)] == [True, False]
+    assert [Early(scenario(), Redactor()).after([full], 0.0) is not None for full in (exact, unsure)] == [True, False]
+    assert [judged(cut(full, 3.0), decided="x").passed for full in (exact, unsure)] == [(False,), (None,)]
 
 
 def test_a_machine_that_is_too_late_ends_nothing_early():
