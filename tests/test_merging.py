@@ -126,12 +126,12 @@ def test_the_worst_of_every_machine_counts():
     One freeze of one machine may have delayed what it saw.
     """
     sharp, blunt = (Calibration(samples=9, error_p50=e, error_p99=e, error_max=e, clock="kernel") for e in (1e-5, 1e-3))
-    slow = recording(loop_lag_p99=0.02, loop_lag_max=0.03, clock="kernel", calibration=sharp)
-    frozen = recording(loop_lag_p99=0.001, loop_lag_max=4.0, clock="user", calibration=blunt)
+    slow = recording(loop_lag_p99=0.02, loop_lag_max=0.03, calibration=sharp)
+    frozen = recording(loop_lag_p99=0.001, loop_lag_max=4.0, calibration=blunt)
     environment = merge([slow, frozen]).environment
 
     assert (environment.loop_lag_p99, environment.loop_lag_max, environment.loop_lag_samples) == (0.02, 4.0, 2000)
-    assert (environment.clock, environment.calibration) == ("mixed", blunt)
+    assert environment.calibration == blunt
 
 
 @pytest.mark.parametrize(("later", "doubts"), [(0.0, 0), (4.0, 0), (95.0, 1)])
