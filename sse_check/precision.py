@@ -21,11 +21,15 @@ _PART: Final = 65_536  # errors that are counted at once
 
 
 class MeasurementError(Struct, frozen=True, kw_only=True):
-    """How much earlier than their stamps the events of a run may have arrived, in seconds: half of them, 99 of 100, and all at most."""
+    """How much earlier than their stamps the events of a run may have arrived, in seconds: half of them, 99 of 100, and all at most.
+
+    `first_p99` is that of 99 of 100 first events of a stream: it has no part in what came together later.
+    """
 
     p50: float
     p99: float
     max: float
+    first_p99: float
 
 
 def event_errors(stream: StreamRecording, calibration: Calibration | None = None) -> "Sequence[int]":
@@ -52,24 +56,24 @@ def event_errors(stream: StreamRecording, calibration: Calibration | None = None
 def measurement_error(streams: Iterable[StreamRecording], calibration: Calibration | None = None) -> MeasurementError | None:
     """The error over all events of these streams; None where there is no event, or one of which it is not known."""
     counted: Counter[int] = Counter()
+    first: Counter[int] = Counter()
     for stream in streams:
         errors = event_errors(stream, calibration)
         if len(errors) < len(stream.events):
             return None
-        for first in range(0, len(errors), _PART):
-            for error, count in Counter(errors[first : first + _PART]).items():
+        first.update(map(_rounded_up, errors[:1]))
+        for begin in range(0, len(errors), _PART):
+            for error, count in Counter(errors[begin : begin + _PART]).items():
                 counted[_rounded_up(error)] += count
-    total = counted.total()
-    if not total:
+    if not counted:
         return None
-    ordered = sorted(counted.items())
-    return MeasurementError(p50=_rank(ordered, total, 50), p99=_rank(ordered, total, 99), max=ordered[-1][0] / 1e9)
+    return MeasurementError(p50=_rank(counted, 50), p99=_rank(counted, 99), max=max(counted) / 1e9, first_p99=_rank(first, 99))
 
 
-def _rank(ordered: Sequence[tuple[int, int]], total: int, p: int) -> float:
+def _rank(counted: Counter[int], p: int) -> float:
     """The smallest error that at least `p` of 100 do not exceed, in seconds."""
-    wanted, passed = -(-p * total // 100), 0
-    for error, count in ordered:
+    wanted, passed = -(-p * counted.total() // 100), 0
+    for error, count in sorted(counted.items()):
         passed += count
         if passed >= wanted:
             return error / 1e9

@@ -150,6 +150,18 @@ def test_a_lagging_loop_does_not_blind_who_has_the_kernels_stamps():
     assert late.findings[0].evidence["error_p99"] == pytest.approx(0.3)
 
 
+def test_what_came_together_later_leaves_the_first_event_exact():
+    """
+    A tight limit on the first event is judged by how exactly first events are timed, whatever came together in one read after them.
+    """
+    at = [time for time in every(0.5, 20, first=0.05) for _ in range(2)][1:]
+    pairs = stream(at, clock="kernel", errors=[0.0001, *[0.02] * 19])
+    late = stream(at, clock="kernel", errors=[0.02] * 20)
+
+    assert judged(pairs, of=scenario(first_event=0.1)).verdict == "viable"
+    assert judged(cut(late, *[True] * 20), of=scenario(first_event=0.1)).verdict == "inconclusive"
+
+
 @pytest.mark.parametrize(
     "observed",
     [

@@ -151,13 +151,18 @@ def noise_limit(criteria: Criteria) -> float:
 
 def _runner_noise(criteria: Criteria, environment: Environment, error: MeasurementError | None) -> list[Finding]:
     """Whether the measuring machine itself was too late for the limits that are judged: by the error it states, else by its loop's lag."""
-    limit = noise_limit(criteria)
-    figures: Figures = {"loop_lag_p99": environment.loop_lag_p99, "loop_lag_max": environment.loop_lag_max, "limit": limit}
+    figures: Figures = {"loop_lag_p99": environment.loop_lag_p99, "loop_lag_max": environment.loop_lag_max}
     if error is None:
-        late = environment.loop_lag_p99
+        late, limit = environment.loop_lag_p99, noise_limit(criteria)
         said = f"The measuring machine was itself up to {format_duration(late)} late (99th percentile)"
     else:
-        late, figures = error.p99, {"error_p99": error.p99, "error_max": error.max, **figures}
+        # Events that come together share the error of their read, and the first one of a stream is judged by another limit.
+        judged = (
+            (error.first_p99, criteria.first_event * NOISE_SHARE),
+            (error.p99, min(criteria.event_deadline * NOISE_SHARE, HELD_S / 2)),
+        )
+        late, limit = max(judged, key=lambda pair: pair[0] - pair[1])
+        figures = {"error_p99": error.p99, "error_max": error.max, "first_error_p99": error.first_p99, **figures}
         said = f"The measuring machine read events up to {format_duration(late)} late (99th percentile)"
     if late <= limit:
         return []
@@ -168,7 +173,7 @@ def _runner_noise(criteria: Criteria, environment: Environment, error: Measureme
             confidence="certain",
             probe="",
             streams=(),
-            evidence=figures,
+            evidence={**figures, "limit": limit},
             message=f"{said}, more than the {format_duration(limit)} with which its limits can be judged.",
             fixes=CURES["runner-noise"],
         )
