@@ -15,7 +15,7 @@ from sse_check.diagnosis import noise_limit
 from sse_check.escape import quoted
 from sse_check.live import LiveStream
 from sse_check.metrics import Reach, known_events, measure, reach_of
-from sse_check.recording import StreamRecording
+from sse_check.recording import Calibration, StreamRecording
 from sse_check.redaction import Redactor
 from sse_check.scenario import Probe, Scenario
 
@@ -39,9 +39,10 @@ class _Open:
 
 
 class Early:
-    """The early end of one run. Its texts hold no secrets."""
+    """The early end of one run. Its texts hold no secrets. `calibration` says what the machine could resolve before."""
 
-    def __init__(self, scenario: Scenario, redactor: Redactor) -> None:
+    def __init__(self, scenario: Scenario, redactor: Redactor, calibration: Calibration | None = None) -> None:
+        self._least_ns = 0 if calibration is None else round(calibration.error_p99 * _NS)
         self._criteria = scenario.criteria
         self._redact = redactor.text
         self._probes = {probe.name: probe for probe in scenario.probes}
@@ -94,7 +95,7 @@ class Early:
         if live.redirect_to() is not None:
             return None
         # Counted from when it may have arrived, so that nothing is concluded that the stamp's error could undo.
-        first = (live.events_ns[0] - live.errors_ns[live.event_reads[0]] - sent_ns) / _NS if live.events_ns else None
+        first = (live.events_ns[0] - self._error(live, live.event_reads[0]) - sent_ns) / _NS if live.events_ns else None
         seen.began = first is not None
         return of_answer(live.head_seen) or of_first_event(first, age, seen.probe, self._criteria)
 
@@ -103,13 +104,16 @@ class Early:
         live, criteria = seen.live, self._criteria
         came = len(live.events_ns)
         # In its favour: what the stamps' errors leave open, and a nanosecond, as measure() compares the same numbers as floats.
-        slack = max(live.errors_ns, default=0) + 1
+        slack = max(self._least_ns, max(live.errors_ns, default=0)) + 1
         if criteria.deadline_from == "previous":
             on_time = came - self._late(seen, sent_ns, came, slack)
         else:
             on_time = bisect_right(live.events_ns, sent_ns + int(criteria.event_deadline * _NS) + slack)
             seen.rated = known_events(seen.probe) is not None
         return reach_of(seen.probe, criteria, came=came, on_time=on_time, age=age, over=live.end is not None)
+
+    def _error(self, live: LiveStream, read: int) -> int:
+        return max(live.errors_ns[read], self._least_ns)
 
     def _late(self, seen: _Open, sent_ns: int, came: int, slack: int) -> int:
         before = seen.live.events_ns[seen.counted - 1] if seen.counted else sent_ns

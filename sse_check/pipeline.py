@@ -176,7 +176,7 @@ async def _observed(run: _Observing, addresses: Mapping[str, str], *, ready: boo
         addresses=addresses,
         watch=watch,
         calibration=run.calibration,
-        decide=Early(scenario, run.redactor) if scenario.criteria.decide == "early" else None,
+        decide=Early(scenario, run.redactor, run.calibration) if scenario.criteria.decide == "early" else None,
     )
     session = Session(scenario, observing)
     try:
