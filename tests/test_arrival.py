@@ -28,6 +28,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 # How far a stamp may be from the sender's own time on a busy machine; what the tests keep a reader busy for is ten times as long.
 CLOSE_NS = 20_000_000
 BUSY_S = 0.2
+SLEEP_S = 0.5
 EVENTS = 5
 EVERY_S = 0.02
 
@@ -41,9 +42,10 @@ def authority() -> trustme.CA:
 class Sender(threading.Thread):
     """Answers one request in a thread of its own: the head, and after a while events, noting when each was sent."""
 
-    def __init__(self, context: ssl.SSLContext | None) -> None:
+    def __init__(self, context: ssl.SSLContext | None, after: float | None) -> None:
         super().__init__(daemon=True)
         self._context = context
+        self._after = after
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
         self.sent_ns: list[int] = []
@@ -56,35 +58,37 @@ class Sender(threading.Thread):
         with sock, self._listening:
             sock.recv(65536)
             sock.sendall(HEAD)
-            time.sleep(0.1)
-            for number in range(EVENTS):
+            time.sleep(self._after or 0.1)
+            events = [b"data: %d\n\n" % number for number in range(EVENTS)]
+            for part in events if self._after is None else [b"".join(events)]:
                 self.sent_ns.append(time.monotonic_ns())
-                sock.sendall(b"data: %d\n\n" % number)
+                sock.sendall(part)
                 time.sleep(EVERY_S)
             time.sleep(2 * BUSY_S)
 
 
 @contextmanager
-def sending(context: ssl.SSLContext | None = None) -> Iterator[Sender]:
-    """A sender while the context lasts."""
-    sender = Sender(context)
+def sending(context: ssl.SSLContext | None = None, *, after: float | None = None) -> Iterator[Sender]:
+    """A sender while the context lasts; `after` so many seconds all events in one write."""
+    sender = Sender(context, after)
     sender.start()
     yield sender
     sender.join(5)
 
 
-async def received(sender: Sender, *, tls: ssl.SSLContext | None = None) -> StreamRecording:
-    """What is recorded of the sender's events by a process that is busy with something else when they come."""
+async def received(sender: Sender, *, tls: ssl.SSLContext | None = None, busy: bool = True) -> StreamRecording:
+    """What is recorded of the sender's events by a process that is `busy` with something else when they come."""
     url = f"{'https' if tls else 'http'}://127.0.0.1:{sender.port}/"
     request = Request(method="GET", url=url, headers=(), tls=tls, addresses={"127.0.0.1": "127.0.0.1"})
     plan = StreamPlan(probe="p", stream=1, phase="stream", request=request, until=Until(events=EVENTS), timeout=5.0)
 
-    def busy() -> None:
+    def elsewhere() -> None:
         while not sender.sent_ns:
             time.sleep(0.001)
         time.sleep(BUSY_S)
 
-    asyncio.get_running_loop().call_later(0.05, busy)
+    if busy:
+        asyncio.get_running_loop().call_later(0.05, elsewhere)
     return await observe(plan, clock=time.monotonic_ns, redactor=Redactor(), run_started_ns=0, stop=Stop())
 
 
@@ -113,6 +117,24 @@ async def test_what_waited_to_be_read_is_stamped_when_it_arrived(authority, over
     assert late[0] > CLOSE_NS  # it shares the stamp of the last
     assert all(0 <= by <= error + CLOSE_NS for by, error in zip(late, errors, strict=True))
     assert errors[-1] == 0 < errors[0]
+
+
+@linux
+async def test_what_woke_the_reader_is_no_older_than_its_sleep():
+    """
+    Several events in one write to a reader that has slept for long: all share the last one's stamp, and the first is known to be no older
+    than the reader's waking. A file that does not say how long that took leaves all of the sleep open.
+    """
+    errors = []
+    for counted in (True, False):
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, Loop)
+        if not counted:
+            loop.polls._waited_ns = None
+        with sending(after=SLEEP_S) as sender:
+            stream = await received(sender, busy=False)
+        errors.append(event_errors(stream)[0] / 1e9)
+    assert errors[0] < SLEEP_S / 2 < errors[1]
 
 
 async def test_without_the_kernels_stamps_the_error_is_that_of_the_reader(monkeypatch: pytest.MonkeyPatch):

@@ -6,7 +6,9 @@ kernel), and hands the stamp of the newest byte of a read over with it. That is 
 it is read. Two things remain:
 
 * A read can hold more than one event, and only the last of them has the stamp's time. They came after whatever was read
-  before, and after the loop last looked and found nothing: so far before the stamp they may have arrived, and no further.
+  before, and after the loop last looked and found nothing; and where it slept meanwhile, they are what woke it, so they are
+  no older than its sleep but for the time that it waited for a processor, which the kernel counts (/proc/PID/schedstat,
+  Documentation/scheduler/sched-stats.rst). So far before the stamp they may have arrived, and no further.
 * The stamps are of the wall clock. Its distance to the monotonic one is measured at every turn of the loop; where it
   jumps, that turn's reads are stamped by this process instead.
 
@@ -15,6 +17,7 @@ stamped by this process, and all of its events may have arrived earlier, by as m
 """
 
 import asyncio
+import os
 import selectors
 import socket
 import struct
@@ -29,6 +32,10 @@ _TIMESPEC: Final = struct.Struct("@ll")
 # The two clocks are read one after the other: a distance that seems to have changed by less has not.
 _JITTER_NS: Final = 2_000
 _ATTEMPTS: Final = 5
+# A look that took longer slept. From what woke it to its return, and for each of those that it found: some 20 and 1 us.
+_SLEPT_NS: Final = 300_000
+_WAKING_NS: Final = 100_000
+_LISTING_NS: Final = 2_000
 # Both clocks are slewed alike, so a distance that has changed by more was set: a jump of the wall clock.
 _JUMP_NS: Final = 1_000_000
 
@@ -48,26 +55,63 @@ class Stamp(NamedTuple):
 class Polls(selectors.DefaultSelector):
     """A selector that notes when it last looked, and how far the wall clock is from the monotonic one.
 
-    `before_ns` is when the look before the last returned: what the last one found ready was not there yet.
+    What the last look found ready was not there at `before_ns`. To be used in the thread that made it.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.last_ns = self.before_ns = time.monotonic_ns()
+        self._last_ns = self.before_ns = time.monotonic_ns()
+        self._waited = _Waited()
+        self._waited_ns = self._waited.ns()
         self.distance_ns = _distance()
         self.jumped = False
 
+    def close(self) -> None:
+        """Close the selector."""
+        self._waited.close()
+        super().close()
+
     def select(self, timeout: float | None = None) -> Any:
         """As the selector below it does."""
+        began = time.monotonic_ns()
         ready = super().select(timeout)
         now = time.monotonic_ns()
-        self.before_ns, self.last_ns = self.last_ns, now
+        self.before_ns, self._last_ns = self._last_ns, now
+        if now - began > _SLEPT_NS and self._waited_ns is not None:
+            # It slept, and what it found woke it: after that it can only have waited for a processor, and listed what is ready.
+            before, self._waited_ns = self._waited_ns, self._waited.ns()
+            if self._waited_ns is not None:
+                woken = now - (self._waited_ns - before) - _WAKING_NS - _LISTING_NS * len(ready)
+                self.before_ns = max(self.before_ns, woken)
         self.jumped = False
         if abs(now - time.time_ns() - self.distance_ns) > _JITTER_NS:
             distance = _distance()
             self.jumped = abs(distance - self.distance_ns) > _JUMP_NS
             self.distance_ns = distance
         return ready
+
+
+class _Waited:
+    """How long the thread that made it has waited for a processor since it began, by the kernel's count."""
+
+    def __init__(self) -> None:
+        try:
+            self._file: int | None = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
+        except OSError:  # another system, or a container without it
+            self._file = None
+
+    def ns(self) -> int | None:
+        """In nanoseconds; None where it is not known."""
+        if self._file is None:
+            return None
+        ran, waited, *_ = os.pread(self._file, 128, 0).split()
+        return int(waited) if int(ran) else None  # a kernel that does not count says 0
+
+    def close(self) -> None:
+        """Count no more."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
 
 
 def _distance() -> int:
