@@ -16,6 +16,7 @@ How it works, and why:
   that never ends its line cannot fill the memory of the one who measures it.
 """
 
+import re
 from itertools import repeat
 from typing import Final, NamedTuple
 
@@ -25,7 +26,7 @@ MAX_EVENT_BYTES: Final = 8 * 1024 * 1024
 MAX_RETRY_MS: Final = 10**15
 
 _BOM: Final = b"\xef\xbb\xbf"
-_DATA: Final = (b"data:", b"data")  # how a line of the field begins; longer names are not in the way, they only count as its size
+_USUAL_BLOCK: Final = re.compile(r"^(?:id: (.*)\n)?(?:event: (.*)\n)?data: (.*)$(?:\n\n|\Z)", re.MULTILINE)
 
 
 class Event(NamedTuple):
@@ -154,6 +155,8 @@ class EventStreamParser:
             self.last_event_id = self._id
             events += map(Event, repeat("message"), text[6:].split("\n\ndata: "), repeat(self._id))
             return
+        if "\n\n" in text and self._usual_blocks(text, events):
+            return
         for block in text.split("\n\n"):
             for line in block.split("\n"):
                 if line:
@@ -162,6 +165,24 @@ class EventStreamParser:
                     self._dispatch(events)
             if self._in_block:
                 self._dispatch(events)
+
+    def _usual_blocks(self, text: str, events: list[Event]) -> bool:
+        """Take several blocks at once if each is an event with data in one line, and nothing else but its ID and its type before it."""
+        found = _USUAL_BLOCK.findall(text)
+        blocks = text.count("\n\n") + 1
+        if len(found) != blocks or "\0" in text:
+            return False
+        ids, types, datas = zip(*found, strict=True)
+        with_id, with_type = blocks - ids.count(""), blocks - types.count("")
+        # A line more is one that was not found, or an ID or a type that is set to nothing. An ID holds for the events after it.
+        if text.count("\n") != 2 * (blocks - 1) + with_id + with_type or with_id not in (0, blocks):
+            return False
+        if with_id:
+            self._id = ids[-1]
+        self.last_event_id = self._id
+        kinds = (kind or "message" for kind in types) if with_type else repeat("message")
+        events += map(Event, kinds, datas, ids if with_id else repeat(self._id))
+        return True
 
     def _line(self, raw: bytes, events: list[Event]) -> None:
         """Process one complete line: an empty one ends the block, any other is a field, unless it is over a limit."""
@@ -174,7 +195,7 @@ class EventStreamParser:
             self.oversized += 1
             self._spoil()
             return
-        if raw.startswith(_DATA):
+        if raw.startswith(b"data:") or raw == b"data":
             self._in_block = True
             self._block_size += size
             if self._block_size > self._max_event and not self._block_spoilt:
