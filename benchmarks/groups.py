@@ -23,7 +23,7 @@ class Size:
     live_s: float = 5.0
     few: int = 100
     many: int = 3000
-    error_s: float = 3.0
+    error_s: float = 2.5
     idle: int = 5000
     held: int = 10_000
     held_s: int = 60
