@@ -13,6 +13,7 @@ _AIOHTTP: Final = "import aiohttp"
 _STARTS: Final = 3  # for each round of the others: a start is short, and so its time varies more
 # What the kernel and the server's send() add to the tool's own error: the limit of the p99 where nothing is loaded.
 _PATH_NS: Final = 50_000
+_JUDGE_TIMEOUT_S: Final = 900.0
 
 
 def startup(m: Measuring) -> list[Row]:
@@ -93,9 +94,8 @@ def judge(m: Measuring) -> list[Row]:
         with m.bench.file("long.ndjson") as recording:
             run([sys.executable, "-m", "benchmarks.recordings", str(recording), str(events)], environment={"PYTHONPATH": str(ROOT)})
             reports = recording.with_name("judged")
-            used[name] = run(
-                tool("judge", str(recording), "--report-dir", str(reports), "--fail-on", "never"), environment={"PYTHONPATH": str(ROOT)}
-            )
+            command = tool("judge", str(recording), "--report-dir", str(reports), "--fail-on", "never")
+            used[name] = run(command, environment={"PYTHONPATH": str(ROOT)}, timeout=_JUDGE_TIMEOUT_S)
     group = f"A recording of {m.size.judged:,} events judged"
     times = {name: [u.seconds] for name, u in used.items()}
     peaks = {name: [u.peak_kib / 1024] for name, u in used.items()}

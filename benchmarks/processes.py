@@ -57,10 +57,16 @@ def cores() -> tuple[int, int]:
     return usable[0], usable[-1]
 
 
-def run(command: Sequence[str], *, environment: Mapping[str, str] | None = None, meanwhile: Callable[[int], None] | None = None) -> Used:
+def run(
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    meanwhile: Callable[[int], None] | None = None,
+    timeout: float = _TIMEOUT_S,
+) -> Used:
     """Run a command on the clients' core; `meanwhile` is called with its process ID once it runs.
 
-    Raises BenchError where it fails or is not over in five minutes.
+    Raises BenchError where it fails, or is not over after `timeout` seconds.
     """
     core, _ = cores()
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
@@ -76,7 +82,7 @@ def run(command: Sequence[str], *, environment: Mapping[str, str] | None = None,
             )
         except FileNotFoundError:
             raise BenchError(f"`{command[0]}` was not found; `make bench` sets up what is needed.") from None
-        alarm = threading.Timer(_TIMEOUT_S, lambda: os.kill(process.pid, signal.SIGKILL))
+        alarm = threading.Timer(timeout, lambda: os.kill(process.pid, signal.SIGKILL))
         alarm.start()
         try:
             if meanwhile is not None:
@@ -89,7 +95,9 @@ def run(command: Sequence[str], *, environment: Mapping[str, str] | None = None,
         out.seek(0), err.seek(0)
         if process.returncode:
             told = err.read().decode("utf-8", "replace")[-2000:]
-            raise BenchError(f"`{' '.join(map(str, command))}` ended with status {process.returncode} after {seconds:.0f} s.\n{told}")
+            raise BenchError(
+                f"`{' '.join(map(str, command))}` ended with status {process.returncode} after {seconds:.0f} s and {usage.ru_maxrss // 1024} MiB.\n{told}"
+            )
         return Used(
             cpu_s=usage.ru_utime + usage.ru_stime, peak_kib=usage.ru_maxrss, seconds=seconds, stdout=out.read().decode("utf-8", "replace")
         )
