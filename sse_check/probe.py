@@ -1,7 +1,6 @@
 """One stream from request to end: the request sent, redirects followed, and what ended it. It observes and draws no conclusion."""
 
 import asyncio
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +14,7 @@ from sse_check.mcp import conversation
 from sse_check.recording import Reason, Redirect, StreamRecording
 from sse_check.redaction import Redactor
 from sse_check.transport import Clock, End, Fetch, Request, Trace, same_origin
+from sse_check.transport.arrival import distance_ns
 from sse_check.transport.http1 import fetch as fetch_http1
 
 USER_AGENT: Final = f"sse-check/{__version__}"
@@ -70,7 +70,7 @@ async def observe(
     live = live or LiveStream(plan)
     redirects: list[Redirect] = []
     url = plan.request.url
-    sent_at, began = time.time(), clock()
+    began, distance = clock(), distance_ns()
     talk = conversation(plan.preset, fetch, live, plan.request.body, lambda url: host_allowed(url, plan.hosts))
     duration = plan.until.duration
     limit = plan.timeout if duration is None else min(duration, plan.timeout)
@@ -98,8 +98,7 @@ async def observe(
     live.end = end
     live.traces = live.traces or [Trace(started_ns=began)]
     first = live.traces[-1 if talk else 0]  # what comes before the stream of a conversation is none of its time
-    if first.sent_ns is not None:
-        sent_at += (first.sent_ns - began) / 1e9
+    sent_at = ((began if first.sent_ns is None else first.sent_ns) - distance) / 1e9
     url = redirects[-1].location if redirects and live.redirect_to() is None else url
     return live.freeze(
         redactor=redactor,

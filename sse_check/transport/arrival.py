@@ -63,7 +63,7 @@ class Polls(selectors.DefaultSelector):
         self._last_ns = self.before_ns = time.monotonic_ns()
         self._waited = _Waited()
         self._waited_ns = self._waited.ns()
-        self.distance_ns = _distance()
+        self.distance_ns = distance_ns()
         self.jumped = False
 
     def close(self) -> None:
@@ -85,7 +85,7 @@ class Polls(selectors.DefaultSelector):
                 self.before_ns = max(self.before_ns, woken)
         self.jumped = False
         if abs(now - time.time_ns() - self.distance_ns) > _JITTER_NS:
-            distance = _distance()
+            distance = distance_ns()
             self.jumped = abs(distance - self.distance_ns) > _JUMP_NS
             self.distance_ns = distance
         return ready
@@ -114,7 +114,7 @@ class _Waited:
             self._file = None
 
 
-def _distance() -> int:
+def distance_ns() -> int:
     """The monotonic clock minus the wall clock, from the closest of a few looks at both: the process may be put aside in between."""
     looks = []
     for _ in range(_ATTEMPTS):
