@@ -9,7 +9,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, MutableSequence, Sequence
 from itertools import accumulate, chain, islice, pairwise, repeat
 from operator import eq, truediv
-from typing import Any, Final, TypeVar, overload
+from typing import Any, Final, TypeVar, cast, overload
 
 import msgspec
 from msgspec import Raw, Struct
@@ -103,9 +103,12 @@ class Texts(Sequence[str]):
             self.append(text)
             store, marks = self._parts()
             if isinstance(store, bytearray):
-                while part := [_encoded(text) for text in islice(rest, _PART)]:
-                    marks.extend(islice(accumulate(map(len, part), initial=len(store)), 1, None))
-                    store += b"".join(part)
+                while part := list(islice(rest, _PART)):
+                    together = "".join(part)
+                    # The ends in characters are those in bytes.
+                    lengths = map(len, part) if together.isascii() else map(len, map(_encoded, part))
+                    marks.extend(islice(accumulate(lengths, initial=len(store)), 1, None))
+                    store += _encoded(together)
             else:
                 try:
                     marks.extend(map(store.__getitem__, rest))
@@ -185,12 +188,13 @@ class Numbers(Sequence[Number]):
         """Add several numbers: the same as one after the other, but faster."""
         rest = iter(numbers)
         while part := list(islice(rest, _PART)):
-            kind = [number for number in part if number is not None and type(number) is self._kind]
-            if len(kind) == len(part) and self._fits(min(kind)) and self._fits(max(kind)):
-                self._values.extend(part)
-            else:
-                for number in part:
-                    self.append(number)
+            if set(map(type, part)) == {self._kind}:
+                same = cast("list[int | float]", part)  # int or float: nothing has `object` itself as its type
+                if self._fits(min(same)) and self._fits(max(same)):
+                    self._values.extend(part)
+                    continue
+            for number in part:
+                self.append(number)
 
     def pad(self, count: int) -> None:
         """Add None so many times."""

@@ -150,11 +150,13 @@ class EventStreamParser:
 
     def _whole_blocks(self, text: str, events: list[Event]) -> None:
         """Take blocks whose every line is complete, and that are together within the limits: the common case, kept short."""
-        if text.startswith("data: ") and text.count("\n") == 2 * text.count("\n\ndata: "):
-            # Nothing but blocks of one line, each of them data.
-            self.last_event_id = self._id
-            events += map(Event, repeat("message"), text[6:].split("\n\ndata: "), repeat(self._id))
-            return
+        if text.startswith("data: "):
+            datas = text[6:].split("\n\ndata: ")
+            if "\n" not in (datas[0] if len(datas) == 1 else "".join(datas)):
+                # Nothing but blocks of one line, each of them data.
+                self.last_event_id = self._id
+                events += map(Event, repeat("message"), datas, repeat(self._id))
+                return
         if "\n\n" in text and self._usual_blocks(text, events):
             return
         for block in text.split("\n\n"):
@@ -169,13 +171,15 @@ class EventStreamParser:
     def _usual_blocks(self, text: str, events: list[Event]) -> bool:
         """Take several blocks at once if each is an event with data in one line, and nothing else but its ID and its type before it."""
         found = _USUAL_BLOCK.findall(text)
-        blocks = text.count("\n\n") + 1
-        if len(found) != blocks or "\0" in text:
+        if not found or "\0" in text:
             return False
         ids, types, datas = zip(*found, strict=True)
-        with_id, with_type = blocks - ids.count(""), blocks - types.count("")
-        # A line more is one that was not found, or an ID or a type that is set to nothing. An ID holds for the events after it.
-        if text.count("\n") != 2 * (blocks - 1) + with_id + with_type or with_id not in (0, blocks):
+        with_id, with_type = len(ids) - ids.count(""), len(types) - types.count("")
+        # Nothing but what was found: else there are other lines, or an ID or a type that is set to nothing.
+        within = sum(map(len, ("".join(ids), "".join(types), "".join(datas))))
+        around = 5 * with_id + 8 * with_type + 6 * len(datas) + 2 * (len(datas) - 1)
+        # An ID holds for the events after it.
+        if within + around != len(text) or with_id not in (0, len(ids)):
             return False
         if with_id:
             self._id = ids[-1]

@@ -60,7 +60,7 @@ def numbers_of(datas: Sequence[str]) -> dict[str, Sequence[int | float | None]]:
     if objects is not None:
         try:
             _collect_columns(objects, "", 1, found)
-        except _DifferentShapes:
+        except (_DifferentShapes, KeyError):
             found.clear()
         else:
             return found
@@ -75,13 +75,10 @@ class _DifferentShapes(Exception):
 
 def _objects(datas: Sequence[str]) -> list[dict[str, Any]] | None:
     """The JSON objects that several events' data are; None where any of them is something else."""
-    if not all(data.startswith("{") and len(data) <= _MAX_DATA for data in datas):
-        return None
-    lines = "\n".join(datas)
-    if lines.count("\n") >= len(datas):
+    if max(map(len, datas)) > _MAX_DATA or {data[:1] for data in datas} != {"{"}:
         return None
     try:
-        values = _LINES.decode_lines(lines)
+        values = _LINES.decode_lines("\n".join(datas))
     except (msgspec.DecodeError, RecursionError):
         return None
     return values if len(values) == len(datas) else None
@@ -90,7 +87,7 @@ def _objects(datas: Sequence[str]) -> list[dict[str, Any]] | None:
 def _collect_columns(objects: Sequence[dict[str, Any]], prefix: str, depth: int, found: dict[str, Sequence[int | float | None]]) -> None:
     """What `_collect` does, for objects that all have the same fields. Raises _DifferentShapes where they have not."""
     names = objects[0].keys()
-    if not all(one.keys() == names for one in objects):
+    if sum(map(len, objects)) != len(names) * len(objects):
         raise _DifferentShapes
     for key in names:
         if len(found) >= _MAX_FIELDS:

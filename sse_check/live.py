@@ -168,8 +168,8 @@ class LiveStream:
             return
         types, datas, ids = zip(*events, strict=True)
         before = len(self.events_ns)
-        self.events_ns.extend([at_ns] * taken)
-        self.event_reads.extend([len(self.reads_ns) - 1] * taken)
+        self.events_ns.extend(array("q", [at_ns]) * taken)
+        self.event_reads.extend(array("I", [len(self.reads_ns) - 1]) * taken)
         self.event_types.extend(_cut(types))
         self.event_ids.extend(_cut(ids))
         self.event_sizes.extend(map(len, datas))
@@ -204,20 +204,19 @@ class LiveStream:
     def _planned(self, events: list[Event]) -> int:
         """How many of the events are the stream's: all, or those up to its planned end, which is noted."""
         until, before = self.plan.until, len(self.events_ns)
-        if until.event is not None or until.data is not None:
-            for number, event in enumerate(events, 1):
-                if event.type == until.event:
-                    self.planned_end = "event"
-                elif event.data == until.data:
-                    self.planned_end = "data"
-                elif before + number == until.events:
-                    self.planned_end = "events"
-                if self.planned_end is not None:
-                    return number
-        elif until.events is not None and before + len(events) >= until.events:
-            self.planned_end = "events"
-            return until.events - before
-        return len(events)
+        types, datas, _ = zip(*events, strict=True)
+        ends: dict[PlannedEnd, int] = {}
+        if until.event in types:
+            ends["event"] = types.index(until.event) + 1
+        if until.data in datas:
+            ends["data"] = datas.index(until.data) + 1
+        if until.events is not None and before + len(events) >= until.events:
+            ends["events"] = until.events - before
+        if not ends:
+            return len(events)
+        planned, taken = min(ends.items(), key=lambda end: end[1])  # of two at one event the first of these
+        self.planned_end = planned
+        return taken
 
     def _understood(self, events: list[Event]) -> int:
         """The same, where what the events say matters: to a conversation, to count tokens, or as the end."""
@@ -317,7 +316,7 @@ class LiveStream:
                 at_ns=_relative(self.events_ns, zero),
                 read=self.event_reads,
                 type=self.event_types.mapped(redactor.text),
-                id=self.event_ids.mapped(redactor.text),
+                id=self.event_ids.mapped(redactor.text) if redactor.has_secrets else self.event_ids,
                 size=self.event_sizes,
                 numbers=dict(numbers),
                 tokens=self.tokens,

@@ -90,6 +90,11 @@ class Redactor:
         longest_first = sorted(forms, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(_as_pattern, longest_first))) if forms else None
 
+    @property
+    def has_secrets(self) -> bool:
+        """Whether there is anything to look for in a text."""
+        return self._pattern is not None
+
     def text(self, text: str) -> str:
         """The text without any of the secrets."""
         return self._pattern.sub(REDACTED, text) if self._pattern else text
