@@ -7,7 +7,7 @@ from typing import Final
 
 from benchmarks.figures import TOOL, Rounds, Row, percentile
 from benchmarks.processes import BenchError
-from benchmarks.sampling import AIPERF, C_KERNEL, C_OWN, HTTPX, OBVIOUS, Bench, Load, Sample
+from benchmarks.sampling import AIPERF, C_KERNEL, C_OWN, HTTPX, LINES, OBVIOUS, Bench, Load, Sample
 
 ALL: Final = (TOOL, OBVIOUS, HTTPX, AIPERF, C_KERNEL)
 _PERCENTILES: Final = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
@@ -74,45 +74,48 @@ def rate(m: Measuring) -> list[Row]:
 
     What clients pay by the line costs them less where an event is one line; of that nothing is wanted.
     """
-    cpu, bare, lost = Rounds(), Rounds(), Rounds()
+    cpu, bare, judged, lost = Rounds(), Rounds(), Rounds(), Rounds()
     for streams, shape in ((m.size.few, "full"), (1, "full"), (m.size.few, "bare")):
         name = f"{streams} streams" if streams > 1 else "one stream"
         name += ", events of one line" if shape == "bare" else ""
         load = Load(streams=streams, count=m.size.full_rate_events // streams, shape=shape)
-        for client in m.turns(ALL, f"full rate, {name}"):
-            _cost(m, client, load, name, bare if shape == "bare" else cpu, lost)
+        for client in m.turns((*ALL, LINES), f"full rate, {name}"):
+            _cost(m, client, load, name, bare if shape == "bare" else cpu, judged, lost)
     group = "CPU per event, full rate"
     return [
         *_rows(group, cpu, "us", against=OBVIOUS, wanted=0.25, ratio=True),
         *_rows(group, bare, "us", against=OBVIOUS),
+        *_rows(group, judged, "us", against=OBVIOUS),
         *_rows(group, lost, "lost", wanted=0, worst=True),
     ]
 
 
 def live(m: Measuring) -> list[Row]:
     """CPU for each event of many slow streams, and for each stream that is opened and closed."""
-    cpu, lost, connect = Rounds(), Rounds(), Rounds()
+    cpu, judged, lost, connect = Rounds(), Rounds(), Rounds(), Rounds()
     streams, name = m.size.live_streams, f"{m.size.live_streams:,} streams, 10 events/s each"
     load = Load(streams=streams, count=int(m.size.live_s * 10), every_s=0.1, shape="spread")
-    for client in m.turns(ALL, "live"):
-        empty = _cost(m, client, load, name, cpu, lost)
+    for client in m.turns((*ALL, LINES), "live"):
+        empty = _cost(m, client, load, name, cpu, judged, lost)
         one = m.sample(client, Load(streams=1))
         if empty is not None and one is not None:
             connect.add("a stream opened and ended", client, (empty.used.cpu_s - one.used.cpu_s) / (streams - 1) * 1e6)
     return [
         *_rows("CPU per event, live", cpu, "us", against=OBVIOUS, wanted=0.6, ratio=True),
+        *_rows("CPU per event, live", judged, "us", against=OBVIOUS),
         *_rows("CPU per event, live", lost, "lost", wanted=0, worst=True),
         *_rows("CPU per stream", connect, "us", against=OBVIOUS),
     ]
 
 
-def _cost(m: Measuring, client: str, load: Load, name: str, cpu: Rounds, lost: Rounds) -> Sample | None:
-    """Add the cost of an event to the rounds. Returns the sample without events."""
+def _cost(m: Measuring, client: str, load: Load, name: str, cpu: Rounds, judged: Rounds, lost: Rounds) -> Sample | None:
+    """Add the cost of an event to the rounds: to receive and record it, and with all that comes after. Returns the sample without events."""
     empty = m.sample(client, Load(streams=load.streams))
     full = m.sample(client, load)
     if empty is None or full is None:
         return None
-    cpu.add(name, client, (full.used.cpu_s - empty.used.cpu_s) / load.events * 1e6)
+    cpu.add(name, client, (full.recording_s - empty.recording_s) / load.events * 1e6)
+    judged.add(f"{name}, judged and reported too", client, (full.used.cpu_s - empty.used.cpu_s) / load.events * 1e6)
     lost.add(name, client, full.lost + empty.lost)
     return empty
 

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from benchmarks.figures import TOOL
 from benchmarks.processes import HERE, ROOT, BenchError, Server, Used, ended, resident_kib, run
 
 OBVIOUS: Final = "obvious loop"
+LINES: Final = "its lines only"
 HTTPX: Final = "httpx-sse"
 AIPERF: Final = "aiperf"
 C_KERNEL: Final = "C, kernel's stamps"
@@ -21,7 +22,7 @@ C_OWN: Final = "C, own clock"
 # The peers' own environment, which `make bench` sets up (requirements/bench.txt).
 PEERS: Final = ROOT / ".venv/bench/bin/python"
 _SETTLED_S: Final = 1.0  # after the last stream was opened, before the memory is read
-_SCRIPTS: Final = {OBVIOUS: "obvious.py", HTTPX: "with_httpx_sse.py", AIPERF: "with_aiperf.py"}
+_SCRIPTS: Final = {OBVIOUS: "obvious.py", LINES: "obvious.py", HTTPX: "with_httpx_sse.py", AIPERF: "with_aiperf.py"}
 
 _SCENARIO: Final = """\
 version: 1
@@ -56,10 +57,12 @@ class Sample:
 
     `lost` counts events that were sent and not received, and streams that did not end as they should. `errors` has the
     timing error of each event in ns, `stated` what the recording says it may be, in the same order; empty where it was not
-    asked for, or is not said. `idle_kib` is the memory of the process while its streams were held.
+    asked for, or is not said. `recording_s` is the CPU of receiving and recording: of sse-check without its start, its judgement
+    and its reports, of the others all that they do. `idle_kib` is the memory of the process while its streams were held.
     """
 
     used: Used
+    recording_s: float
     lost: int
     errors: "array.array[int]"
     stated: "array.array[int]"
@@ -112,6 +115,7 @@ class Bench:
         counts, late, stated = self._counts(client, used, file if errors else None)
         return Sample(
             used=used,
+            recording_s=counts.get("recording_s", used.cpu_s),
             lost=abs(sent["sent"] - counts["events"]) + abs(load.streams - counts["complete"]),
             errors=late,
             stated=stated,
@@ -128,13 +132,17 @@ class Bench:
                 "PYTHONPATH": str(ROOT)
             }
         if client in _SCRIPTS:
-            options = [*(("--ca", str(self._ca)) if tls else ()), *(("--errors", str(errors)) if errors else ())]
+            options = [
+                *(("--lines",) if client == LINES else ()),
+                *(("--ca", str(self._ca)) if tls else ()),
+                *(("--errors", str(errors)) if errors else ()),
+            ]
             return [str(self._peers), str(HERE / "clients" / _SCRIPTS[client]), f"{url}/events", str(streams), *options], {}
         address, port = authority.split(":")
         clock = "kernel" if client == C_KERNEL else "own"
         return [str(self._scratch / "client"), address, port, str(streams), clock, *([str(errors)] if errors else ())], {}
 
-    def _counts(self, client: str, used: Used, file: Path | None) -> "tuple[dict[str, int], array.array[int], array.array[int]]":
+    def _counts(self, client: str, used: Used, file: Path | None) -> "tuple[dict[str, Any], array.array[int], array.array[int]]":
         stated = self._scratch / "stated"
         if client == TOOL:
             options = ["--errors", str(file), "--stated", str(stated)] if file else []
@@ -143,7 +151,7 @@ class Bench:
                 [sys.executable, script, str(self._scratch / "report/recording.ndjson"), *options], environment={"PYTHONPATH": str(ROOT)}
             )
         try:
-            counts: dict[str, int] = json.loads(used.stdout)
+            counts: dict[str, Any] = json.loads(used.stdout)
         except json.JSONDecodeError as error:
             raise BenchError(f"{client} printed no counts: {used.stdout[:300]!r}") from error
         return counts, _numbers(file), _numbers(stated if client == TOOL and file else None)

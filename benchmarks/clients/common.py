@@ -1,6 +1,6 @@
 """What the clients in Python share: their command line, their streams at once, and what they print.
 
-    python CLIENT.py URL STREAMS [--ca FILE] [--errors FILE]
+    python CLIENT.py URL STREAMS [--ca FILE] [--errors FILE] [--lines]
 
 Each prints {"events": …, "complete": …}. With --errors it writes, once all streams have ended, for each event its arrival
 less the time at which the server sent it: int64, ns, by CLOCK_MONOTONIC, which both read.
@@ -28,6 +28,7 @@ def main(client: Client) -> None:
     parser.add_argument("streams", type=int)
     parser.add_argument("--ca")
     parser.add_argument("--errors", type=Path)
+    parser.add_argument("--lines", action="store_true")
     args = parser.parse_args()
     kept: Kept = []
     asyncio.run(client(args.url, args.streams, ssl.create_default_context(cafile=args.ca) if args.ca else None, kept))
