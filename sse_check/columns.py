@@ -364,4 +364,6 @@ def _column_of_numbers(text: Raw) -> Numbers:
     return Numbers(msgspec.json.decode(text, type=list[Number]))
 
 
-_READ: Final[dict[str, Callable[[Raw], Any]]] = {"mid_event": _flags_in, "type": _texts_in, "id": _texts_in, "numbers": _numbers_in}
+_READ: Final[dict[str, Callable[[Raw], Any]]] = {
+    "mid_event": _flags_in, "exact": _flags_in, "type": _texts_in, "id": _texts_in, "numbers": _numbers_in,
+}  # fmt: skip

@@ -69,6 +69,12 @@ class EventStreamParser:
         self._block_size = 0
         self._block_spoilt = False
         self._in_block = False
+        self._ended = False  # nothing has followed the last event yet
+
+    @property
+    def ended_event(self) -> bool:
+        """Whether the last byte of what was fed so far ended an event: what follows it, a comment or a blank line, is not there."""
+        return self._ended and not self.mid_event
 
     @property
     def mid_event(self) -> bool:
@@ -150,6 +156,7 @@ class EventStreamParser:
 
     def _whole_blocks(self, text: str, events: list[Event]) -> None:
         """Take blocks whose every line is complete, and that are together within the limits: the common case, kept short."""
+        self._ended = True
         if text.startswith("data: "):
             datas = text[6:].split("\n\ndata: ")
             if "\n" not in (datas[0] if len(datas) == 1 else "".join(datas)):
@@ -167,6 +174,8 @@ class EventStreamParser:
                     self._dispatch(events)
             if self._in_block:
                 self._dispatch(events)
+            else:
+                self._ended = False
 
     def _usual_blocks(self, text: str, events: list[Event]) -> bool:
         """Take several blocks at once if each is an event with data in one line, and nothing else but its ID and its type before it."""
@@ -193,6 +202,8 @@ class EventStreamParser:
         if not raw:
             if self._in_block:
                 self._dispatch(events)
+            else:
+                self._ended = False
             return
         size = len(raw)
         if size > self._max_line:
@@ -209,6 +220,7 @@ class EventStreamParser:
 
     def _field(self, line: str) -> None:
         """Process one line that is not empty, as the specification's "process the field" says."""
+        self._ended = False
         if line.startswith("data: "):
             name, value = "data", line[6:]
         elif line[0] == ":":
@@ -238,6 +250,7 @@ class EventStreamParser:
     def _dispatch(self, events: list[Event]) -> None:
         """End the block: dispatch its event if it has data, and empty the buffers."""
         self.last_event_id = self._id
+        self._ended = bool(self._data)
         if self._data:
             data = self._data[0] if len(self._data) == 1 else "\n".join(self._data)
             events.append(Event(self._type or "message", data, self._id))

@@ -74,6 +74,7 @@ class LiveStream:
     wire_bytes: "array[int]" = field(default_factory=lambda: array("I"))
     body_bytes: "array[int]" = field(default_factory=lambda: array("I"))
     mid_event: "array[int]" = field(default_factory=lambda: array("B"))
+    exact: "array[int]" = field(default_factory=lambda: array("B"))
     kernel_reads: int = 0
     events_ns: "array[int]" = field(default_factory=lambda: array("q"))
     event_reads: "array[int]" = field(default_factory=lambda: array("I"))
@@ -115,6 +116,7 @@ class LiveStream:
             self.wire_bytes.append(wire_bytes or len(data))
             self.body_bytes.append(len(data))
             self.mid_event.append(0)
+            self.exact.append(0)
         else:
             self.body_bytes[-1] += len(data)
         self.total_bytes += len(data)
@@ -129,6 +131,7 @@ class LiveStream:
         if events:
             self._take(stamp.ns, events)
         self.mid_event[-1] = parser.mid_event
+        self.exact[-1] = stamp.exact and parser.ended_event
         if parser.comments:
             self.comments_ns.extend([stamp.ns] * len(parser.comments))
             parser.comments.clear()
@@ -311,6 +314,7 @@ class LiveStream:
                 wire_bytes=self.wire_bytes,
                 body_bytes=self.body_bytes,
                 mid_event=self.mid_event,
+                exact=self.exact,
             ),
             events=Events(
                 at_ns=_relative(self.events_ns, zero),

@@ -35,8 +35,8 @@ class MeasurementError(Struct, frozen=True, kw_only=True):
 def event_errors(stream: StreamRecording, calibration: Calibration | None = None) -> "Sequence[int]":
     """How many nanoseconds before its stamp each event may have arrived, at most. Empty where that is not known.
 
-    Where the kernel stamped a read that did not end inside of an event, its last event is exact: the stamp is that of its
-    last byte. None is taken to be more exact than what `calibration` showed of 99 of 100.
+    The last event of a read is exact where the kernel stamped it and nothing followed it in the read, not even a comment: the stamp
+    is that of its last byte. None is taken to be more exact than what `calibration` showed of 99 of 100.
     """
     reads, read = stream.reads, stream.events.read
     if not reads.error_ns:
@@ -44,9 +44,7 @@ def event_errors(stream: StreamRecording, calibration: Calibration | None = None
     # A file may hold any number; no error is longer than a stream can last.
     least = 0 if calibration is None else round(min(max(calibration.error_p99, 0.0) * 1e9, _LONGEST_NS))
     whole = array("q", (least if error < least else min(error, _LONGEST_NS) for error in reads.error_ns))
-    last = whole
-    if stream.clock == "kernel":
-        last = array("q", (error if mid_event else least for error, mid_event in zip(whole, reads.mid_event or repeat(0), strict=False)))
+    last = array("q", (least if exact else error for error, exact in zip(whole, reads.exact or repeat(0), strict=False)))
     known = range(len(whole))
     following = chain(islice(read, 1, None), [None])
     errors = ((last if now != later else whole)[now] if now in known else least for now, later in zip(read, following, strict=False))

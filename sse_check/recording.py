@@ -99,7 +99,8 @@ class Reads(Struct, frozen=True, kw_only=True):
     """Every read of the body, as columns: when its bytes arrived, how many there were on the wire and decoded.
 
     `mid_event` says of each whether it ended inside of an event. `error_ns`: so long before its stamp its first byte
-    arrived, at most; empty: not known, as in recordings of older versions.
+    arrived, at most; empty: not known, as in recordings of older versions. `exact`: its last byte arrived at its stamp, and
+    ended an event.
     """
 
     at_ns: Sequence[int] = ()
@@ -107,9 +108,10 @@ class Reads(Struct, frozen=True, kw_only=True):
     body_bytes: Sequence[int] = ()
     mid_event: Sequence[int] = ()
     error_ns: Sequence[int] = ()
+    exact: Sequence[int] = ()
 
     def __post_init__(self) -> None:
-        compact(self, at_ns=ints, wire_bytes=ints, body_bytes=ints, mid_event=flags, error_ns=ints)
+        compact(self, at_ns=ints, wire_bytes=ints, body_bytes=ints, mid_event=flags, error_ns=ints, exact=flags)
 
 
 class Events(Struct, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """When bytes arrived, and how far off that may be: by the kernel's stamps, and where there are none."""
 
 import asyncio
+import selectors
 import socket
 import ssl
 import sys
@@ -21,6 +22,7 @@ from sse_check.redaction import Redactor
 from sse_check.scenario import Until
 from sse_check.transport import Request
 from sse_check.transport.arrival import Arrivals, Loop, Polls
+from sse_check.transport.wire import _Records
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="no other system stamps what TCP receives")
 
@@ -39,16 +41,26 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
+def contexts(authority: trustme.CA) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """The server's side of TLS, and that of a client who trusts it."""
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    authority.configure_trust(client)
+    return server, client
+
+
 class Sender(threading.Thread):
     """Answers one request in a thread of its own: the head, and after a while events, noting when each was sent."""
 
-    def __init__(self, context: ssl.SSLContext | None, after: float | None) -> None:
+    def __init__(self, context: ssl.SSLContext | None, after: float | None, tail: bytes) -> None:
         super().__init__(daemon=True)
+        self._tail = tail
         self._context = context
         self._after = after
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
         self.sent_ns: list[int] = []
+        self.asked = False
 
     def run(self) -> None:
         sock, _ = self._listening.accept()
@@ -58,19 +70,22 @@ class Sender(threading.Thread):
         with sock, self._listening:
             sock.recv(65536)
             sock.sendall(HEAD)
+            self.asked = True
             time.sleep(self._after or 0.1)
             events = [b"data: %d\n\n" % number for number in range(EVENTS)]
             for part in events if self._after is None else [b"".join(events)]:
                 self.sent_ns.append(time.monotonic_ns())
                 sock.sendall(part)
                 time.sleep(EVERY_S)
+            time.sleep(2 * EVERY_S)
+            sock.sendall(self._tail)
             time.sleep(2 * BUSY_S)
 
 
 @contextmanager
-def sending(context: ssl.SSLContext | None = None, *, after: float | None = None) -> Iterator[Sender]:
-    """A sender while the context lasts; `after` so many seconds all events in one write."""
-    sender = Sender(context, after)
+def sending(context: ssl.SSLContext | None = None, *, after: float | None = None, tail: bytes = b"") -> Iterator[Sender]:
+    """A sender while the context lasts; `after` so many seconds all events in one write. `tail` follows a while after the last."""
+    sender = Sender(context, after, tail)
     sender.start()
     yield sender
     sender.join(5)
@@ -83,12 +98,16 @@ async def received(sender: Sender, *, tls: ssl.SSLContext | None = None, busy: b
     plan = StreamPlan(probe="p", stream=1, phase="stream", request=request, until=Until(events=EVENTS), timeout=5.0)
 
     def elsewhere() -> None:
+        if not sender.asked:
+            loop.call_later(0.01, elsewhere)  # the request is not out, and would never be
+            return
         while not sender.sent_ns:
             time.sleep(0.001)
         time.sleep(BUSY_S)
 
+    loop = asyncio.get_running_loop()
     if busy:
-        asyncio.get_running_loop().call_later(0.05, elsewhere)
+        loop.call_later(0.05, elsewhere)
     return await observe(plan, clock=time.monotonic_ns, redactor=Redactor(), run_started_ns=0, stop=Stop())
 
 
@@ -104,11 +123,7 @@ async def test_what_waited_to_be_read_is_stamped_when_it_arrived(authority, over
     The reader was busy for 0.2 s, and several events waited in the socket: the last has the time at which it came, the others
     came no earlier than their error says.
     """
-    server, client = None, None
-    if over_tls:
-        server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
-        authority.issue_cert("127.0.0.1").configure_cert(server)
-        authority.configure_trust(client)
+    server, client = contexts(authority) if over_tls else (None, None)
     with sending(server) as sender:
         stream = await received(sender, tls=client)
     late, errors = late_ns(stream, sender), event_errors(stream)
@@ -117,6 +132,21 @@ async def test_what_waited_to_be_read_is_stamped_when_it_arrived(authority, over
     assert late[0] > CLOSE_NS  # it shares the stamp of the last
     assert all(0 <= by <= error + CLOSE_NS for by, error in zip(late, errors, strict=True))
     assert errors[-1] == 0 < errors[0]
+
+
+@linux
+@pytest.mark.parametrize("over_tls", [False, True], ids=["plain", "TLS"])
+@pytest.mark.parametrize("tail", [b": heartbeat\n\n", b"retry: 1\n\n", b"data: the beginning of"], ids=["comment", "retry", "event"])
+async def test_an_event_that_something_follows_in_its_read_is_not_exact(authority, over_tls, tail):
+    """
+    The stamp is that of what followed, which came later; the event came no earlier than its error says.
+    """
+    server, client = contexts(authority) if over_tls else (None, None)
+    with sending(server, tail=tail) as sender:
+        stream = await received(sender, tls=client)
+    late, errors = late_ns(stream, sender), event_errors(stream)
+    assert late[-1] > CLOSE_NS
+    assert all(by <= error + CLOSE_NS for by, error in zip(late, errors, strict=True))
 
 
 @linux
@@ -170,15 +200,17 @@ def polls() -> Iterator[Polls]:
 
 
 @linux
-def test_a_stamp_is_neither_in_the_future_nor_before_the_read_before_it(polls):
+@pytest.mark.parametrize("by_s", [1, -1], ids=["in the future", "before the read before it"])
+def test_a_stamp_that_cannot_be_true_is_not_believed(polls, by_s):
     """
-    Whatever the wall clock says: what was read has come by then, and TCP keeps its order.
+    Whatever the wall clock was set to meanwhile: what was read has come by then, and TCP keeps its order.
     """
     arrivals = Arrivals(polls)
-    first = arrivals.stamp(_control(time.time_ns() + 10**9), emptied=True)
-    assert first.kernel
-    assert first.ns <= time.monotonic_ns()
-    assert arrivals.stamp(_control(time.time_ns() - 10**9), emptied=True).ns == first.ns
+    first = arrivals.stamp(_control(time.time_ns()), emptied=True)
+    second = arrivals.stamp(_control(time.time_ns() + by_s * 10**9), emptied=True)
+    assert (first.kernel, second.kernel, second.exact) == (True, False, False)
+    assert first.ns <= second.ns <= time.monotonic_ns()
+    assert second.error_ns == second.ns - first.ns
 
 
 @linux
@@ -210,19 +242,40 @@ def test_a_read_without_a_stamp_is_stamped_by_this_process(polls, ancillary):
 
 
 @linux
-def test_what_an_earlier_read_left_behind_may_be_as_old_as_that(polls):
+def test_what_an_earlier_read_left_behind_may_be_older_than_its_stamp(polls):
     """
-    A read that filled its buffer left bytes that were there before the loop looked again; a read that did not, left none.
+    A read that filled its buffer left bytes that were there before the loop looked again. The kernel may have joined them with the last
+    bytes of that read, and stamped both by the newest: neither of the two is exact, and only the stamp before is surely older.
     """
     for emptied in (True, False):
         arrivals = Arrivals(polls)
-        time.sleep(0.005)
-        first = arrivals.stamp(_control(time.time_ns()), emptied=emptied)
+        stamps = []
+        for whole in (True, emptied, True):
+            time.sleep(0.005)
+            stamps.append(arrivals.stamp(_control(time.time_ns()), emptied=whole))
+            polls.select(0)
+            polls.select(0)
+        before, _, after = stamps
+        assert [stamp.exact for stamp in stamps] == [True, emptied, True]
+        assert (abs(after.error_ns - (after.ns - before.ns)) < 1000) is not emptied
+
+
+@linux
+def test_the_loop_looked_when_its_look_began(monkeypatch: pytest.MonkeyPatch):
+    """
+    To list what is ready takes long where thousands are: what came meanwhile was not looked for.
+    """
+
+    def slowly(selector: selectors.DefaultSelector, timeout: float | None = None) -> list[object]:
         time.sleep(0.02)
+        return [None] * 2000
+
+    monkeypatch.setattr(selectors.DefaultSelector, "select", slowly)
+    with Polls() as polls:
+        began = time.monotonic_ns()
         polls.select(0)
         polls.select(0)
-        second = arrivals.stamp(_control(time.time_ns()), emptied=True)
-        assert (second.error_ns == second.ns - first.ns) is not emptied
+        assert polls.before_ns - began < 10_000_000
 
 
 @linux
@@ -246,3 +299,16 @@ def test_the_tests_run_in_the_loop_of_a_run():
         assert loop.polls.distance_ns == pytest.approx(time.monotonic_ns() - time.time_ns(), abs=10**9)
     finally:
         loop.close()
+
+
+def test_the_end_of_a_tls_record_is_seen():
+    """
+    However the bytes are cut: a record that has only begun may be newer than all that could be read.
+    """
+    records = b"".join(b"\x17\x03\x03" + size.to_bytes(2, "big") + bytes(size) for size in (0, 1, 300, 16_401))
+    ends = [0, 5, 11, 316, len(records)]
+    for step in (1, 2, 3, 5, 7, 316, 5000, len(records)):
+        following = _Records()
+        for at in range(0, len(records), step):
+            part = records[at : at + step]
+            assert following.end_with(part) is (at + len(part) in ends)

@@ -431,3 +431,28 @@ if CORPUS.exists():
             assert "retry" in open_points or seen.retry in (case["expected_retry"], *case.get("accept_retry", [])), name
             # The corpus leaves the space after the colon open.
             assert [c.removeprefix(" ") for c in seen.comments] == [c.removeprefix(" ") for c in case["expected_comments"]], name
+
+
+@pytest.mark.parametrize(
+    ("parts", "ended"),
+    [
+        pytest.param([b"data: 1\n\n"], True, id="an event"),
+        pytest.param([b"data: 1\n\ndata: 2\n\n"], True, id="two events"),
+        pytest.param([b"event: a\r\ndata: 1\r\nid: 7\r\n\r\n"], True, id="an event of several lines"),
+        pytest.param([b"da", b"ta: 1\n", b"\n"], True, id="in parts"),
+        pytest.param([b"data: 1\n\nda"], False, id="the beginning of the next"),
+        pytest.param([b"data: 1\n\n: heartbeat\n\n"], False, id="a comment"),
+        pytest.param([b"data: 1\n\n", b": heartbeat\n\n"], False, id="a comment in a part of its own"),
+        pytest.param([b"data: 1\n\n\n\n"], False, id="blank lines"),
+        pytest.param([b"data: 1\n\nretry: 10\n\n"], False, id="a block without data"),
+        pytest.param([b""], False, id="nothing"),
+    ],
+)
+def test_what_follows_an_event_is_noticed(parts: list[bytes], ended: bool):
+    """
+    The stamp of a read is the event's own only where the event is the last thing in it.
+    """
+    parser = EventStreamParser()
+    for part in parts:
+        parser.feed(part)
+    assert parser.ended_event is ended

@@ -13,6 +13,7 @@ import trustme
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 
+from sse_check.precision import event_errors
 from sse_check.probe import Stop
 from sse_check.recording import Head, Recording, StreamRecording
 from sse_check.redaction import Redactor
@@ -110,6 +111,37 @@ async def test_every_read_is_stamped_when_its_bytes_arrived(tls):
     assert stream.ended == "eof"
     assert stream.head is not None
     assert (stream.head.status, stream.head.protocol, stream.head.header("content-type")) == (200, "h2", "text/event-stream")
+
+
+async def test_of_several_streams_in_one_read_only_the_last_is_exact(tls):
+    """
+    The stamp of a read is that of its newest byte: what it brought of another stream, or before a frame without data, may be older.
+    """
+
+    async def handler(peer: Peer) -> None:
+        streams = [await peer.request(), await peer.request()]
+        for stream_id in streams:
+            peer.head(stream_id)
+        await asyncio.sleep(0.2)
+        for stream_id in streams:
+            peer.data(stream_id, b"data: 1\n\n")
+            time.sleep(0.1)  # the reader is in the same loop: it reads both at once
+        await asyncio.sleep(0.2)
+        for stream_id in streams:
+            peer.data(stream_id, b"data: 2\n\n")
+            time.sleep(0.1)
+            peer.data(stream_id, b"", end=True)
+            await asyncio.sleep(0.2)
+        await asyncio.sleep(1)
+
+    async with http2_server(handler, tls=tls) as base:
+        recording = await observe(base, "path: /, streams: 2")
+    errors = [[error / 1e9 for error in event_errors(stream)] for stream in recording.streams]
+    assert {stream.clock for stream in recording.streams} == {"kernel"}
+    least, most = sorted(error[0] for error in errors)
+    assert least == 0.0
+    assert most >= 0.1
+    assert all(error[1] >= 0.1 for error in errors)
 
 
 async def test_phases_of_the_connection_are_in_order(tls):

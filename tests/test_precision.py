@@ -30,9 +30,13 @@ def cut(observed: StreamRecording, *mid_event: bool) -> StreamRecording:
     ("observed", "calibration", "expected"),
     [
         pytest.param(stream(TOGETHER, clock="kernel", errors=[0.5, 0.1]), None, [0.5, 0.5, 0.0, 0.0], id="the kernel's stamp is the last byte's"),
-        pytest.param(cut(stream(TOGETHER, clock="kernel", errors=[0.5, 0.1]), True, False), None, [0.5, 0.5, 0.5, 0.0], id="of another event"),
+        pytest.param(
+            stream(TOGETHER, clock="kernel", errors=[0.5, 0.1], exact=[False, True]), None, [0.5, 0.5, 0.5, 0.0], id="of something else"
+        ),
         pytest.param(stream(TOGETHER, errors=[0.5, 0.1]), None, [0.5, 0.5, 0.5, 0.1], id="ours is later than all bytes"),
-        pytest.param(stream(TOGETHER, clock="mixed", errors=[0.5, 0.1]), None, [0.5, 0.5, 0.5, 0.1], id="whose it is is not known"),
+        pytest.param(
+            stream(TOGETHER, clock="mixed", errors=[0.5, 0.1], exact=[True, False]), None, [0.5, 0.5, 0.0, 0.1], id="one of each"
+        ),
         pytest.param(
             stream(TOGETHER, clock="kernel", errors=[0.5, 0.0]), CALIBRATION, [0.5, 0.5, 0.00005, 0.00005], id="no better than calibrated"
         ),
@@ -156,10 +160,10 @@ def test_what_came_together_later_leaves_the_first_event_exact():
     """
     at = [time for time in every(0.5, 20, first=0.05) for _ in range(2)][1:]
     pairs = stream(at, clock="kernel", errors=[0.0001, *[0.02] * 19])
-    late = stream(at, clock="kernel", errors=[0.02] * 20)
+    late = stream(at, clock="kernel", errors=[0.02] * 20, exact=[False] * 20)
 
     assert judged(pairs, of=scenario(first_event=0.1)).verdict == "viable"
-    assert judged(cut(late, *[True] * 20), of=scenario(first_event=0.1)).verdict == "inconclusive"
+    assert judged(late, of=scenario(first_event=0.1)).verdict == "inconclusive"
 
 
 @pytest.mark.parametrize(
@@ -183,9 +187,9 @@ def test_every_report_states_the_error_beside_the_times():
     """
     The first event is shown with its error and no more exactly than that, in every report; the whole run's stands beside the times.
     """
-    observed = stream(every(0.5, 20, first=0.3127), clock="kernel", errors=[0.0123] * 20)
-    # A read that ends inside of the next event leaves its last event's own arrival open.
-    report = build_report(recording(cut(observed, *[True] * 20), loop_lag_max=0.0))
+    # A read in which something follows its last event leaves that one's own arrival open.
+    observed = stream(every(0.5, 20, first=0.3127), clock="kernel", errors=[0.0123] * 20, exact=[False] * 20)
+    report = build_report(recording(observed, loop_lag_max=0.0))
     texts = (terminal_text(report.result), summary_markdown(report), report_html(report).decode())
 
     assert report.result.environment.measurement_error is not None

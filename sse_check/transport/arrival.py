@@ -5,12 +5,13 @@ looks late. Linux stamps each packet as it comes in (SO_TIMESTAMPNS; Documentati
 kernel), and hands the stamp of the newest byte of a read over with it. That is when an event was complete, however late
 it is read. Two things remain:
 
-* A read can hold more than one event, and only the last of them has the stamp's time. They came after whatever was read
+* A read can hold more than one event, and only the last of them has the stamp's time, and only where nothing follows it in
+  the read (`exact`). They came after whatever was read
   before, and after the loop last looked and found nothing; and where it slept meanwhile, they are what woke it, so they are
   no older than its sleep but for the time that it waited for a processor, which the kernel counts (/proc/PID/schedstat,
   Documentation/scheduler/sched-stats.rst). So far before the stamp they may have arrived, and no further.
 * The stamps are of the wall clock. Its distance to the monotonic one is measured at every turn of the loop; where it
-  jumps, that turn's reads are stamped by this process instead.
+  jumps, that turn's reads are stamped by this process instead, and so is one whose stamp cannot be true.
 
 Where the kernel gives no stamp (other systems; the first packets after the first socket asked for them), the read is
 stamped by this process, and all of its events may have arrived earlier, by as much.
@@ -32,10 +33,11 @@ _TIMESPEC: Final = struct.Struct("@ll")
 # The two clocks are read one after the other: a distance that seems to have changed by less has not.
 _JITTER_NS: Final = 2_000
 _ATTEMPTS: Final = 5
-# A look that took longer slept. From what woke it to its return, and for each of those that it found: some 20 and 1 us.
+# A look that took longer than waking and listing slept. From what woke it to its return, and for each of those that it found:
+# some 20 and 1 us, and with cold caches several times as long.
 _SLEPT_NS: Final = 300_000
 _WAKING_NS: Final = 100_000
-_LISTING_NS: Final = 2_000
+_LISTING_NS: Final = 10_000
 # Both clocks are slewed alike, so a distance that has changed by more was set: a jump of the wall clock.
 _JUMP_NS: Final = 1_000_000
 
@@ -43,13 +45,18 @@ _JUMP_NS: Final = 1_000_000
 class Stamp(NamedTuple):
     """When a read's newest byte arrived, in nanoseconds of the monotonic clock, and who says so.
 
-    `error_ns`: what the read holds arrived at most so long before. By the kernel's stamp that is not true of its last byte,
-    which arrived then; by this process's own (`kernel` is false) it is true of all.
+    `error_ns`: what the read holds arrived at most so long before. `exact`: that is not true of its last byte, which arrived then;
+    by this process's own stamp (`kernel` is false) it is true of all.
     """
 
     ns: int
     error_ns: int
     kernel: bool
+    exact: bool
+
+    def followed(self) -> "Stamp":
+        """The same for a part of the read that other bytes follow in it: those may be the newest."""
+        return self._replace(exact=False) if self.exact else self
 
 
 class Polls(selectors.DefaultSelector):
@@ -60,7 +67,7 @@ class Polls(selectors.DefaultSelector):
 
     def __init__(self) -> None:
         super().__init__()
-        self._last_ns = self.before_ns = time.monotonic_ns()
+        self._looked_ns = self.before_ns = time.monotonic_ns()
         self._waited = _Waited()
         self._waited_ns = self._waited.ns()
         self.distance_ns = distance_ns()
@@ -76,13 +83,15 @@ class Polls(selectors.DefaultSelector):
         began = time.monotonic_ns()
         ready = super().select(timeout)
         now = time.monotonic_ns()
-        self.before_ns, self._last_ns = self._last_ns, now
+        # It looked after it began, not as late as it returned: thousands that are ready take milliseconds to list.
+        self.before_ns, self._looked_ns = self._looked_ns, began
         if now - began > _SLEPT_NS and self._waited_ns is not None:
-            # It slept, and what it found woke it: after that it can only have waited for a processor, and listed what is ready.
             before, self._waited_ns = self._waited_ns, self._waited.ns()
             if self._waited_ns is not None:
+                # If it slept, what it found woke it: after that it can only have waited for a processor, and listed what is ready.
                 woken = now - (self._waited_ns - before) - _WAKING_NS - _LISTING_NS * len(ready)
-                self.before_ns = max(self.before_ns, woken)
+                if woken - began > _SLEPT_NS:
+                    self.before_ns = self._looked_ns = woken
         self.jumped = False
         if abs(now - time.time_ns() - self.distance_ns) > _JITTER_NS:
             distance = distance_ns()
@@ -170,12 +179,12 @@ def ask_for_stamps(sock: socket.socket) -> None:
 class Arrivals:
     """Stamps the reads of one connection, in their order."""
 
-    __slots__ = ("_emptied", "_floor_ns", "_polls")
+    __slots__ = ("_emptied", "_floor_ns", "_newest_ns", "_polls")
 
     def __init__(self, polls: Polls | None) -> None:
         """From here on: nothing that is read later has arrived before."""
         self._polls = polls
-        self._floor_ns = time.monotonic_ns()
+        self._floor_ns = self._newest_ns = time.monotonic_ns()
         self._emptied = True
 
     def stamp(self, ancillary: Ancillary, *, emptied: bool) -> Stamp:
@@ -189,13 +198,19 @@ class Arrivals:
             if not polls.jumped:
                 at = _kernel_time(ancillary, polls.distance_ns)
         self._emptied = emptied
-        if at is None:
+        if at is None or not since - _JUMP_NS < at < now + _JUMP_NS:  # it came before it was read, and after what was read before it
             if emptied:
                 self._floor_ns = now
-            return Stamp(now, max(0, now - since), False)
-        # It came before it was read, and not before what was read before it; what follows came after it.
-        at = self._floor_ns = max(min(at, now), floor)
-        return Stamp(at, max(0, at - since), True)
+            return Stamp(now, max(0, now - since), False, False)
+        at = max(min(at, now), floor)
+        # What follows came after it. If this read left something behind, the kernel may have joined that with its last bytes, and
+        # stamped both by the newest: then only what was read before, by another stamp, was surely older.
+        if emptied:
+            self._floor_ns = at
+        elif at > self._newest_ns:
+            self._floor_ns = max(floor, self._newest_ns)
+        self._newest_ns = at
+        return Stamp(at, max(0, at - since), True, emptied)
 
 
 def _kernel_time(ancillary: Ancillary, distance_ns: int) -> int | None:

@@ -120,6 +120,9 @@ class _Exchange:
         elif self._pieces or with_body:
             pieces = self._pieces
             body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            # What follows the last piece, but for the end of its chunk, may have come later.
+            if pieces and stamp.exact and not data.endswith((pieces[-1], pieces[-1] + b"\r\n")):
+                stamp = stamp.followed()
             pieces.clear()
             # What came with the head is counted without it.
             self._finish(self._body.take(stamp, len(data) if with_body else len(body), body))

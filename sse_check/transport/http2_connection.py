@@ -58,6 +58,7 @@ class Connection:
         self._open: dict[int, Exchange] = {}
         self._stamp: Stamp
         self._touched: dict[Exchange, None] = {}  # of the read under way, in their order
+        self._last: Exchange | None = None  # whose data its last frame is
         self._farewell: str | None = None  # the code of the server's GOAWAY
         self.max_streams: int | None = None
         self.leaving = False
@@ -79,8 +80,10 @@ class Connection:
         except _Broken as error:
             broken = str(error)
         touched, self._touched = self._touched, {}
+        last = None if self._unframed else self._last
         for exchange in touched:
-            if not exchange.end.done() and (end := exchange.hand_over(stamp)) is not None:
+            of_it = stamp if exchange is last else stamp.followed()
+            if not exchange.end.done() and (end := exchange.hand_over(of_it)) is not None:
                 self._finish(exchange, end)
         if broken is None and self._wire.unwritten > _MAX_UNREAD:
             broken = "the server asks for answers and reads none of them"
@@ -140,6 +143,7 @@ class Connection:
             yield frame
 
     def _frame(self, frame: bytes) -> None:
+        self._last = None
         if frame[3] == _GOAWAY:
             self._goaway(frame[_FRAME_HEAD:])
             return
@@ -182,6 +186,7 @@ class Connection:
         exchange = self._touch(event.stream_id)
         if exchange is not None:
             exchange.pieces.append(event.data or b"")
+            self._last = exchange if event.data else None
             exchange.wire_bytes += _FRAME_HEAD + size
 
     def _settings(self, event: RemoteSettingsChanged) -> None:

@@ -15,6 +15,7 @@ from sse_check.transport.arrival import Arrivals, Stamp, ask_for_stamps, polls_o
 
 # Of one read. Large ones pay for bytes that are not there: 256 KiB, asyncio's own, doubles the cost of a live event.
 _READ_BYTES: Final = 64 * 1024
+_RECORD_HEAD: Final = 5
 
 
 class Receiver(Protocol):
@@ -36,7 +37,9 @@ class Receiver(Protocol):
 class Wire:
     """One connection, over TLS from `secure` on. Its socket is its own from here on."""
 
-    __slots__ = ("_arrivals", "_error", "_incoming", "_loop", "_outgoing", "_receiver", "_shaken", "_sock", "_tls", "_unwritten", "closed")
+    __slots__ = (
+        "_arrivals", "_error", "_incoming", "_loop", "_outgoing", "_receiver", "_records", "_shaken", "_sock", "_tls", "_unwritten", "closed",
+    )  # fmt: skip
 
     def __init__(self, sock: socket.socket) -> None:
         """Take over a connected socket, which does not block. Nothing is read before `secure` or `attach`."""
@@ -46,6 +49,7 @@ class Wire:
         self._unwritten = b""
         self._receiver: Receiver | None = None
         self._tls: ssl.SSLObject | None = None
+        self._records = _Records()
         self._incoming: ssl.MemoryBIO
         self._outgoing: ssl.MemoryBIO
         self._shaken: asyncio.Future[None] | None = None
@@ -132,6 +136,8 @@ class Wire:
                 self._receiver.received(stamp, data)
             return
         self._incoming.write(data)
+        if not self._records.end_with(data):
+            stamp = stamp.followed()
         if self._shaken is not None:
             self._shake(self._shaken)
         else:
@@ -207,6 +213,26 @@ class Wire:
             return
         self._send(self._outgoing.read())  # an answer to a key update
         if (data := b"".join(pieces)) and self._receiver is not None:
-            self._receiver.received(stamp, data)
+            self._receiver.received(stamp.followed() if over else stamp, data)
         if over:
             self._lose(broken)
+
+
+class _Records:
+    """Follows the TLS records of one direction: five bytes of head, the last two the length of the rest (RFC 8446, section 5.1)."""
+
+    __slots__ = ("_head", "_rest")
+
+    def __init__(self) -> None:
+        self._head = b""  # as far as that of the next has come
+        self._rest = 0  # bytes to come of the one under way
+
+    def end_with(self, data: bytes) -> bool:
+        """Take the next bytes; whether a record ends with them."""
+        data = self._head + data
+        at = self._rest
+        while at + _RECORD_HEAD <= len(data):
+            at += _RECORD_HEAD + int.from_bytes(data[at + 3 : at + _RECORD_HEAD], "big")
+        self._head = data[at:]
+        self._rest = max(0, at - len(data))
+        return at == len(data)

@@ -93,6 +93,7 @@ def streams(draw: st.DrawFn, names: tuple[str, ...] = ("a",)) -> StreamRecording
             body_bytes=[60] * len(reads),
             mid_event=draw(st.lists(st.booleans(), min_size=len(reads), max_size=len(reads))),
             error_ns=draw(st.just([]) | st.lists(_TIMES | st.integers(-(2**63), 2**63 - 1), min_size=len(reads), max_size=len(reads))),
+            exact=draw(st.just([]) | st.lists(st.booleans(), min_size=len(reads), max_size=len(reads))),
         ),
         events=Events(
             at_ns=at,

@@ -67,6 +67,7 @@ def stream(
     redirects: Sequence[Redirect] = (),
     body: int | None = None,
     errors: Sequence[float] = (),
+    exact: Sequence[bool] | None = None,
     probe: str = PROBE,
     number: int = 1,
     **rest: Any,
@@ -76,7 +77,7 @@ def stream(
     `sent` are the server's own send times: a field `ts` in whole milliseconds by its clock, which showed `server_clock`
     at the request. `fields` are other numbers in the events' data. `end` is right behind the last sign of life, unless
     said otherwise; `body` is the number of body bytes where there are no events. `errors` are how long before its stamp each
-    read may have arrived. `rest` goes into the recording as it is.
+    read may have arrived; `exact` are those whose last event did not, unless said otherwise all that the kernel stamped. `rest` goes into the recording as it is.
     """
     count = len(arrivals)
     at = [ns(t) for t in arrivals]
@@ -105,7 +106,12 @@ def stream(
         redirects=tuple(redirects),
         head=head,
         reads=Reads(
-            at_ns=reads, wire_bytes=sizes, body_bytes=list(sizes), mid_event=[False] * len(reads), error_ns=[ns(t) for t in errors]
+            at_ns=reads,
+            wire_bytes=sizes,
+            body_bytes=list(sizes),
+            mid_event=[False] * len(reads),
+            error_ns=[ns(t) for t in errors],
+            exact=[rest.get("clock") == "kernel"] * len(reads) if exact is None else list(exact),
         ),
         events=Events(
             at_ns=at,
