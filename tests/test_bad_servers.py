@@ -129,3 +129,37 @@ async def test_what_a_server_says_runs_no_workflow_command():
     ):
         checked = await verdict_on(answering(raw))
         assert checked.result.verdict == "not-viable"
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 9\r\n\r\ndata: 1\n\n", id="by its length"),
+        pytest.param(SSE_HEAD + chunk(b"data: 1\n\n") + chunk(b""), id="by its last chunk"),
+    ],
+)
+async def test_a_second_response_behind_the_first_is_nobodys(first: bytes):
+    """
+    One request has one response: neither the status nor the events of what follows it are the stream's.
+    """
+    second = b"HTTP/1.1 500 Oops\r\nContent-Type: text/html\r\nContent-Length: 9\r\n\r\ndata: 2\n\n"
+    (stream,) = (await verdict_on(answering(first + second), "timeout: 2s")).recording.streams
+    assert stream.head is not None
+    assert (stream.head.status, len(stream.events), stream.ended) == (200, 1, "eof")
+
+
+@pytest.mark.parametrize("endless", [b"0\r\nX: ", b"0\r\nX", b"5;"], ids=["trailer", "trailer's name", "chunk extension"])
+async def test_framing_without_end_is_cut_off(endless: bytes):
+    """
+    What is neither head nor body is bounded too: the parser keeps a trailer to itself, however long it gets.
+    """
+
+    async def handler(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(SSE_HEAD + chunk(b"data: 1\n\n") + endless)
+        while True:
+            writer.write(b"a" * 65536)
+            await writer.drain()
+
+    (stream,) = (await verdict_on(handler)).recording.streams
+    assert (stream.ended, stream.reason) == ("error", "protocol")
+    assert sum(stream.reads.wire_bytes) < 1024 * 1024

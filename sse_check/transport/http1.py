@@ -23,6 +23,12 @@ from sse_check.transport.wire import Wire
 # RFC 9110 sets no limit; servers commonly allow 8 to 16 KiB in all.
 _MAX_HEAD_BYTES: Final = 64 * 1024
 _MAX_FIELDS: Final = 1000
+# Of a body's framing without any of the body: the extensions of a chunk and the trailers, which the parser keeps to itself.
+_MAX_FRAMING_BYTES: Final = 64 * 1024
+
+
+class _Whole(Exception):
+    """The response is whole, and whatever follows is none of it."""
 
 
 async def fetch(request: Request, sink: Sink, trace: Trace, clock: Clock) -> End:
@@ -72,8 +78,8 @@ class _Exchange:
     """A response as far as it has come: the wire's receiver, and what llhttp calls."""
 
     __slots__ = (
-        "_bodiless", "_body", "_clock", "_complete", "_delimited", "_fields", "_head_bytes", "_parser", "_pieces", "_reason", "_sink",
-        "_stamp", "_trace", "_wire", "end", "on_body",
+        "_bodiless", "_body", "_clock", "_complete", "_delimited", "_fields", "_framing_bytes", "_head_bytes", "_parser", "_pieces",
+        "_reason", "_sink", "_stamp", "_trace", "_wire", "end", "on_body",
     )  # fmt: skip
 
     def __init__(self, wire: Wire, sink: Sink, trace: Trace, clock: Clock, *, bodiless: bool) -> None:
@@ -86,6 +92,7 @@ class _Exchange:
         self._delimited = False  # whether the body says where it ends; else the connection's end is its own
         self._complete = False
         self._head_bytes = 0
+        self._framing_bytes = 0  # since there was some of the body
         self._reason = b""
         self._fields: list[tuple[bytes, bytes]] = []
         self._pieces: list[bytes] = []  # of the body, from the read under way
@@ -109,7 +116,8 @@ class _Exchange:
         except HttpParserUpgrade:
             self._complete = True  # what follows is no HTTP
         except HttpParserError as error:
-            broken = End(ended="error", at_ns=stamp.ns, reason="protocol", error=one_line(error))
+            if not self._complete:  # else _Whole
+                broken = End(ended="error", at_ns=stamp.ns, reason="protocol", error=one_line(error))
         if self.end.done():
             return
         if self._body is None:
@@ -124,6 +132,10 @@ class _Exchange:
             if pieces and stamp.exact and not data.endswith((pieces[-1], pieces[-1] + b"\r\n")):
                 stamp = stamp.followed()
             pieces.clear()
+            self._framing_bytes = 0 if body else self._framing_bytes + len(data)
+            if broken is None and self._framing_bytes > _MAX_FRAMING_BYTES:
+                said = f"more than {_MAX_FRAMING_BYTES:,} bytes of chunk extensions or trailers"
+                broken = End(ended="error", at_ns=stamp.ns, reason="protocol", error=said)
             # What came with the head is counted without it.
             self._finish(self._body.take(stamp, len(data) if with_body else len(body), body))
         if self._complete and self._body is not None:
@@ -185,8 +197,10 @@ class _Exchange:
             self._finish(End(ended="eof", at_ns=self._stamp.ns))
 
     def on_message_complete(self) -> None:
-        """The response is whole, unless it was an interim one."""
+        """The response is whole, unless it was an interim one. Raises _Whole, which ends the parser: a second response is nobody's."""
         self._complete = self._body is not None
+        if self._complete:
+            raise _Whole
 
     def _finish(self, end: End | None) -> None:
         if end is not None and not self.end.done():
