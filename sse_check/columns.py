@@ -79,6 +79,12 @@ class Texts(Sequence[str]):
         self._column: tuple[dict[str, int] | bytearray, array[int]] | None = None
         self.extend(texts)
 
+    @property
+    def room(self) -> int:
+        """How many bytes the texts take, but for a table of few."""
+        store, marks = self._parts()
+        return len(marks) * marks.itemsize + (len(store) if isinstance(store, bytearray) else 0)
+
     def append(self, text: str) -> None:
         """Add one text."""
         if self._column is None:

@@ -27,6 +27,8 @@ _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})  # Fetch Standard: "red
 # Bounds on what one stream may bring; beyond them it is ended and the recording says so.
 _MAX_EVENTS: Final = 2_000_000
 _MAX_READS: Final = 4_000_000
+_MAX_COMMENTS: Final = 2_000_000
+_MAX_KEPT_BYTES: Final = 512 * 1024 * 1024  # of types, IDs and numbers: an ID that is sent once is kept of every event after it
 _MAX_BODY_BYTES: Final = 1024 * 1024 * 1024
 _MAX_NAMES: Final = 100  # of numeric fields: more are passed over
 _MAX_ERROR_BODY: Final = 16 * 1024  # of a response that is no stream: enough to say what it was
@@ -248,6 +250,10 @@ class LiveStream:
             return self._over(f"more than {_MAX_EVENTS:,} events")
         if len(self.reads_ns) >= _MAX_READS:
             return self._over(f"more than {_MAX_READS:,} reads")
+        if len(self.comments_ns) >= _MAX_COMMENTS:
+            return self._over(f"more than {_MAX_COMMENTS:,} comments")
+        if self.event_types.room + self.event_ids.room + 8 * len(self.events_ns) * len(self.numbers) >= _MAX_KEPT_BYTES:
+            return self._over(f"more than {_MAX_KEPT_BYTES:,} bytes of types, IDs and numbers")
         if self.total_bytes >= _MAX_BODY_BYTES:
             return self._over(f"more than {_MAX_BODY_BYTES:,} bytes")
         return False
