@@ -91,6 +91,8 @@ def _collect_columns(objects: Sequence[dict[str, Any]], prefix: str, depth: int,
         raise _DifferentShapes
     for key in names:
         if len(found) >= _MAX_FIELDS:
+            if any(None in numbers for numbers in found.values()):
+                raise _DifferentShapes  # an event that lacks one of these has others in its place
             return
         name = f"{prefix}{key}"
         if len(name) > _MAX_NAME:

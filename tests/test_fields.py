@@ -170,3 +170,12 @@ def test_events_together_have_the_numbers_that_each_has_alone(datas: list[str]) 
     assert {name: list(column) for name, column in columns.items()} == {
         name: [row.get(name) for row in rows] for name in {name for row in rows for name in row}
     }
+
+
+def test_of_many_numbers_each_event_keeps_its_own_first() -> None:
+    """Of more than 24 fields that are numbers in some of the events only, it does not matter which events are looked at together."""
+    names = [f"n{number}" for number in range(30)]
+    datas = [json.dumps({name: 1 if number >= start else None for number, name in enumerate(names)}) for start in (0, 6)]
+    assert {name: list(column) for name, column in numbers_of(datas).items()} == {
+        name: [numbers_in(data).get(name) for data in datas] for name in names
+    }
