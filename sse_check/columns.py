@@ -179,11 +179,12 @@ class Numbers(Sequence[Number]):
 
     def append(self, number: Number) -> None:
         """Add one number, or None."""
+        kind = type(number)
+        if kind is self._kind and (kind is float or _NONE < number < -_NONE):  # type: ignore[operator]  # it is an int or a float
+            self._values.append(number)
+            return
         if number is None:
             self.pad(1)
-            return
-        if type(number) is self._kind and self._fits(number):
-            self._values.append(number)
             return
         if not self._fits(number):
             self._widen(number)
@@ -192,6 +193,9 @@ class Numbers(Sequence[Number]):
 
     def extend(self, numbers: Iterable[Number]) -> None:
         """Add several numbers: the same as one after the other, but faster."""
+        if isinstance(numbers, array) and numbers.typecode == "q" and self._kind is int and _NONE not in numbers:
+            self._values.extend(numbers)
+            return
         rest = iter(numbers)
         while part := list(islice(rest, _PART)):
             if set(map(type, part)) == {self._kind}:

@@ -17,6 +17,7 @@ How it works, and why:
 """
 
 import re
+from collections.abc import Iterable, Iterator
 from itertools import repeat
 from typing import Final, NamedTuple
 
@@ -103,12 +104,15 @@ class EventStreamParser:
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
         events: list[Event] = []
-        data = self._finish_block(data, events)
+        if self._unfinished or self._discarding or self._in_block:
+            data = self._finish_block(data, events)
         # From here on `data` starts at a block's first line.
         end = data.rfind(b"\n\n")
         if 0 <= end <= self._fast_size:
             self._whole_blocks(data[:end].decode("utf-8", "replace"), events)
             data = data[end + 2 :]
+            if not data:
+                return events
         *lines, rest = data.split(b"\n")
         for line in lines:
             self._line(line, events)
@@ -162,7 +166,7 @@ class EventStreamParser:
             if "\n" not in (datas[0] if len(datas) == 1 else "".join(datas)):
                 # Nothing but blocks of one line, each of them data.
                 self.last_event_id = self._id
-                events += map(Event, repeat("message"), datas, repeat(self._id))
+                events += _together(repeat("message"), datas, repeat(self._id))
                 return
         if "\n\n" in text and self._usual_blocks(text, events):
             return
@@ -194,7 +198,7 @@ class EventStreamParser:
             self._id = ids[-1]
         self.last_event_id = self._id
         kinds = (kind or "message" for kind in types) if with_type else repeat("message")
-        events += map(Event, kinds, datas, ids if with_id else repeat(self._id))
+        events += _together(kinds, datas, ids if with_id else repeat(self._id))
         return True
 
     def _line(self, raw: bytes, events: list[Event]) -> None:
@@ -223,6 +227,10 @@ class EventStreamParser:
         self._ended = False
         if line.startswith("data: "):
             name, value = "data", line[6:]
+        elif line.startswith("id: "):
+            name, value = "id", line[4:]
+        elif line.startswith("event: "):
+            name, value = "event", line[7:]
         elif line[0] == ":":
             self.comments.append(line[1:])
             return
@@ -258,3 +266,8 @@ class EventStreamParser:
         self._type = ""
         self._block_size = 0
         self._block_spoilt = self._in_block = False
+
+
+def _together(types: Iterable[str], datas: Iterable[str], ids: Iterable[str]) -> Iterator[Event]:
+    """Events of their columns, made as Event itself does, without a call in Python for each."""
+    return map(tuple.__new__, repeat(Event), zip(types, datas, ids, strict=False))

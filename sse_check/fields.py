@@ -6,6 +6,7 @@ private stays out of the file.
 
 import math
 import re
+from array import array
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -104,12 +105,20 @@ def _collect_columns(objects: Sequence[dict[str, Any]], prefix: str, depth: int,
                 raise _DifferentShapes
             if depth < _MAX_DEPTH:
                 _collect_columns(column, f"{name}.", depth + 1, found)
-        elif kinds == {int} and min(column) >= -_INT64 and max(column) < _INT64:
-            found[name] = column
+        elif kinds == {int} and (whole := _whole(column)) is not None:
+            found[name] = whole
         elif kinds != {str} or min(map(len, column)) <= _MAX_TEXT:
             numbers = [_as_number(item) for item in column]
             if any(number is not None for number in numbers):
                 found[name] = numbers
+
+
+def _whole(column: list[int]) -> "array[int] | None":
+    """Whole numbers of 64 bits; None where one is beyond."""
+    try:
+        return array("q", column)
+    except OverflowError:
+        return None
 
 
 def json_in(data: str, most: int = _MAX_DATA) -> Any:

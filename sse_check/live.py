@@ -195,7 +195,8 @@ class LiveStream:
         self.event_ids.append(event_id[:_MAX_TEXT])
         self.event_sizes.append(len(data))
         found = numbers_in(data)
-        self._begin_columns(found, before)
+        if not found.keys() <= self.numbers.keys():
+            self._begin_columns(found, before)
         for name, column in self.numbers.items():
             column.append(found.get(name))
 
@@ -209,6 +210,15 @@ class LiveStream:
     def _planned(self, events: list[Event]) -> int:
         """How many of the events are the stream's: all, or those up to its planned end, which is noted."""
         until, before = self.plan.until, len(self.events_ns)
+        if len(events) == 1:
+            [(kind, data, _)] = events
+            if kind == until.event:
+                self.planned_end = "event"
+            elif data == until.data:
+                self.planned_end = "data"
+            elif until.events is not None and before + 1 >= until.events:
+                self.planned_end = "events"
+            return 1
         types, datas, _ = zip(*events, strict=True)
         ends: dict[PlannedEnd, int] = {}
         if until.event in types:
