@@ -197,6 +197,15 @@ def test_every_report_states_the_error_beside_the_times():
     assert all("Times of 99 of 100 events are right to 12.3ms" in text for text in texts)
 
 
+def test_who_stamped_is_told_by_the_streams_that_had_something_to_stamp():
+    """
+    A stream that was refused has no read, so nobody stamped it.
+    """
+    timed = stream(every(0.5, 20), clock="kernel", errors=[0.0001] * 20)
+    refused = stream([], head=None, ended="error", reason="tcp", number=2)
+    assert build_report(recording(timed, refused)).result.environment.clock == "kernel"
+
+
 def test_without_an_error_the_loops_lag_is_stated():
     """
     Recordings of older versions have no error: the reports say how late the machine was.

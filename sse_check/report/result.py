@@ -163,7 +163,7 @@ def build_result(recording: Recording, outcome: Outcome) -> Result:
     codes = [tuple(f.code for f in found.get((m.stream.probe, m.stream.stream), ())) for m in outcome.metrics]
     streams = tuple(map(_stream_result, outcome.metrics, outcome.passed, codes))
     hops = {hop.name: hop for m in (*outcome.metrics, *outcome.searches) for hop in hops_of(m)}
-    clocks = {m.stream.clock for m in outcome.metrics}
+    clocks = {m.stream.clock for m in outcome.metrics if m.stream.reads.at_ns}  # of none, nobody
     return Result(
         schema_version=SCHEMA_VERSION,
         name=scenario.name,
