@@ -367,6 +367,24 @@ async def test_another_origin_gets_none_of_the_scenarios_headers():
     assert not any(word in seen[0] for word in (b"k1", b"k2", b"secret text"))
 
 
+@pytest.mark.parametrize("host", ["a b.test", "a.test HTTP", "a\x1f.test"])
+async def test_a_redirect_to_what_is_no_host_is_not_followed_through_a_proxy(host: str, monkeypatch: pytest.MonkeyPatch):
+    """
+    A blank in the host's name would be the end of the URL in the line that a proxy is sent.
+    """
+    asked: list[bytes] = []
+
+    async def proxy(request: bytes, writer: asyncio.StreamWriter) -> None:
+        asked.append(request.split(b"\r\n")[0])
+        writer.write(f"HTTP/1.1 302 Found\r\nLocation: http://{host}/events\r\nContent-Length: 0\r\n\r\n".encode())
+
+    async with raw_server(proxy) as base:
+        monkeypatch.setenv("HTTP_PROXY", base)
+        stream = await observe_one("http://app.example.test")
+    assert asked == [b"GET http://app.example.test/ HTTP/1.1"]
+    assert (stream.ended, stream.reason) == ("error", "protocol")
+
+
 async def test_endless_redirects_end():
     """
     A redirect to itself is followed twenty times, as the Fetch Standard allows, and then reported as the status it is.

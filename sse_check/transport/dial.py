@@ -24,6 +24,9 @@ _MAX_PROXY_ANSWER: Final = 64 * 1024
 # What a request-target may hold as it is: visible ASCII. The rest is percent-encoded, as browsers do.
 _AS_IT_IS: Final = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 
+# URL Standard, "forbidden domain code point", as far as one can be left in a host: a proxy would take it for the end of the host's name.
+_NO_HOST: Final = frozenset(map(chr, range(0x21))) | frozenset('<>\\^`|"{}\x7f')
+
 
 class DialError(Exception):
     """No connection could be made; `end` says which step failed, and why."""
@@ -63,6 +66,8 @@ def target_of(url: str) -> Target:
     host = parts.hostname or ""
     if not host:
         raise ValueError("the URL names no host")
+    if any(character in _NO_HOST for character in host):
+        raise ValueError("the URL's host holds a character that no host has")
     if not host.isascii():
         host = host.encode("idna").decode()
     scheme = parts.scheme.lower()
