@@ -1,4 +1,4 @@
-"""Content codings undone as their bytes come, with bounded output: aiohttp does it for HTTP/1.1, and this is the same for HTTP/2."""
+"""Content codings undone as their bytes come, with bounded output."""
 
 import sys
 import zlib
