@@ -76,8 +76,6 @@ def _judge(args: argparse.Namespace) -> Checked:
         raise UsageError(str(error)) from None
     except OSError as error:
         raise UsageError(f"{error.filename}: the recording cannot be read: {error.strerror}.") from None
-    for doubt in checked.doubts:
-        print(for_log(f"sse-check: {doubt}"), file=sys.stderr)
     _print_result(checked, args)
     return checked
 

@@ -36,6 +36,7 @@ def merge(recordings: Sequence[Recording]) -> Recording:
         services=tuple(service for r in recordings for service in r.services),
         interrupted=next((r.interrupted for r in recordings if r.interrupted), None),
         decided=next((r.decided for r in recordings if r.decided), None),
+        apart=_apart(recordings) if shards else (),
     )
 
 
@@ -124,7 +125,7 @@ def _told_apart(recordings: Sequence[Recording]) -> tuple[StreamRecording, ...]:
     return tuple(together)
 
 
-def not_together(recordings: Sequence[Recording]) -> tuple[str, ...]:
+def _apart(recordings: Sequence[Recording]) -> tuple[str, ...]:
     """A sentence for each probe whose streams were to be open at once, and were not: one shard's were over before another's began.
 
     By the wall clocks of the machines, which may differ.

@@ -19,7 +19,7 @@ from sse_check.arms import arms, sizes_between
 from sse_check.baseline import Run as Baseline
 from sse_check.diagnosis import FollowUp, follow_ups, open_sizes
 from sse_check.interruption import Interruption
-from sse_check.merging import merge, not_together
+from sse_check.merging import merge
 from sse_check.recording import Calibration, Recording, from_lines, to_lines
 from sse_check.redaction import Redactor, implied_secrets, named_texts
 from sse_check.report import Report, Result, build_report, junit_xml, openmetrics, report_html, report_json, summary_markdown
@@ -49,13 +49,12 @@ class ReportDirError(Exception):
 class Checked:
     """A run that is over: what was observed, and what it comes to.
 
-    `stopped_by` is the signal that interrupted it, if anything did; `doubts` are sentences on what the recordings can tell.
+    `stopped_by` is the signal that interrupted it, if anything did.
     """
 
     recording: Recording
     report: Report
     stopped_by: signal.Signals | None = None
-    doubts: tuple[str, ...] = ()
 
     @property
     def result(self) -> Result:
@@ -286,21 +285,16 @@ def rejudge(paths: Iterable[Path], scenario: Scenario | None, *, baseline: Basel
     They are compared with an earlier run: with its report (`baseline`), or with its recordings (`compare`).
     Raises RecordingError where a file is no recording, or a shard is missing, and OSError where a file cannot be read.
     """
-    recordings = _read(paths)
-    recording = _as_one(recordings, scenario)
-    before = _as_one(_read(compare), scenario) if compare else None
-    return Checked(recording=recording, report=build_report(recording, baseline=baseline, before=before), doubts=not_together(recordings))
+    recording = _read(paths, scenario)
+    before = _read(compare, scenario) if compare else None
+    return Checked(recording=recording, report=build_report(recording, baseline=baseline, before=before))
 
 
-def _read(paths: Iterable[Path]) -> list[Recording]:
+def _read(paths: Iterable[Path], scenario: Scenario | None) -> Recording:
     recordings = []
     for path in paths:
         with path.open("rb") as lines:
             recordings.append(from_lines(lines, file=str(path)))
-    return recordings
-
-
-def _as_one(recordings: Sequence[Recording], scenario: Scenario | None) -> Recording:
     recording = merge(recordings)
     return recording if scenario is None else msgspec.structs.replace(recording, scenario=scenario)
 

@@ -257,6 +257,7 @@ class Shard(Struct, frozen=True, kw_only=True):
 class Recording(Struct, frozen=True, kw_only=True):
     """A whole run, or a `shard` of one. `interrupted` names what broke it off: a signal or the budget.
 
+    `apart`: sentences on what was to be observed at once by several machines, and was not.
     `decided` says what made the verdict certain, where that ended the run (`criteria.decide: early`).
     """
 
@@ -269,6 +270,7 @@ class Recording(Struct, frozen=True, kw_only=True):
     services: tuple[ServiceRecording, ...] = ()
     interrupted: str | None = None
     decided: str | None = None
+    apart: tuple[str, ...] = ()
 
 
 class _Header(Struct, frozen=True, kw_only=True, tag_field="record", tag="run"):
@@ -284,6 +286,7 @@ class _End(Struct, frozen=True, kw_only=True, tag_field="record", tag="end"):
     streams: int
     interrupted: str | None = None
     decided: str | None = None
+    apart: tuple[str, ...] = ()
 
 
 class _StreamLine(StreamRecording, frozen=True, kw_only=True, tag="stream"):
@@ -314,6 +317,7 @@ def to_lines(recording: Recording) -> Iterator[bytes]:
         streams=len(recording.streams),
         interrupted=recording.interrupted,
         decided=recording.decided,
+        apart=recording.apart,
     )
     yield lines((end,))
 
@@ -372,6 +376,7 @@ def from_lines(lines: Iterable[bytes], *, file: str) -> Recording:
         services=tuple(services),
         interrupted=end.interrupted if end and whole else "the recording is not complete",
         decided=end.decided if end else None,
+        apart=end.apart if end else (),
     )
 
 

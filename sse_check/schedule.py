@@ -136,19 +136,23 @@ class Session:
             return await _together(group, replace(self._run, stop=stop, watch=watch), self._began)
         finally:
             looking.cancel()
-            await asyncio.gather(looking, return_exceptions=True)
+            [failed] = await asyncio.gather(looking, return_exceptions=True)
+            if isinstance(failed, Exception):
+                raise failed
 
     async def _look(self, decide: Decide, lives: Sequence[LiveStream], stop: Stop) -> None:
         """Trip `stop` as soon as the verdict is certain, or the run itself is stopped."""
-        while self._run.stop.why is None:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._run.stop.wait(), _LOOK_S)
-                break
-            self._decided = decide.now(lives, self._run.clock(), self._machine.lag_max)
-            if self._decided is not None:
-                stop.trip(DECIDED)
-                return
-        stop.trip(self._run.stop.why or "")
+        try:
+            while self._run.stop.why is None:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._run.stop.wait(), _LOOK_S)
+                    break
+                self._decided = decide.now(lives, self._run.clock(), self._machine.lag_max)
+                if self._decided is not None:
+                    stop.trip(DECIDED)
+                    return
+        finally:
+            stop.trip(self._run.stop.why or "defect")  # nothing else would end the group, if this fails
 
     def recording(self) -> Recording:
         """What was observed so far."""

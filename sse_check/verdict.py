@@ -354,6 +354,8 @@ def _verdict(
     if errors or missed:
         died = (f"The service {quoted(s.name)} {s.state} while it was asked." for s in recording.services if s.state.startswith("exited"))
         return "not-viable", (*(f.message for f in errors), *(f"{quoted(c.probe)}: {c.detail}" for c in missed), *died)
+    if recording.apart:
+        return "inconclusive", recording.apart
     if recording.shard is not None:
         part = f"This is shard {recording.shard.index} of {recording.shard.of}. Its own streams show no fault; the answer is in the recordings of all shards, judged together."
         return "inconclusive", (part, *(f"{quoted(c.probe)}: {c.detail}" for c in unknown))

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from sse_check.merging import merge, not_together
-from sse_check.recording import Calibration, FallbackRecording, Recording, RecordingError, Shard, StreamRecording
+from sse_check.merging import merge
+from sse_check.recording import Calibration, FallbackRecording, Recording, RecordingError, Shard, StreamRecording, from_lines, to_lines
 from sse_check.shards import Part, share
 from sse_check.verdict import judge
 from tests.support import drawn
@@ -51,7 +51,8 @@ def test_shards_judged_together_give_what_one_recording_gives(groups, of, later,
     shards = shards_of(whole, parts, start_at="2026-01-15T10:30:00Z")
     order.shuffle(shards)
 
-    assert replace(merge(shards), environment=whole.environment) == whole
+    # Whether they were open together is the machines' clocks' to say, and has a test of its own.
+    assert replace(merge(shards), environment=whole.environment, apart=()) == whole
 
 
 def test_every_shard_checks_the_health_and_the_answer_is_the_same():
@@ -134,17 +135,21 @@ def test_the_worst_of_every_machine_counts():
     assert environment.calibration == blunt
 
 
-@pytest.mark.parametrize(("later", "doubts"), [(0.0, 0), (4.0, 0), (95.0, 1)])
-def test_shards_that_did_not_overlap_are_told(later, doubts):
+@pytest.mark.parametrize(("later", "apart"), [(0.0, 0), (4.0, 0), (95.0, 1)])
+def test_shards_that_did_not_overlap_prove_nothing_of_streams_at_once(later, apart):
     """
-    Streams that were over on one machine before they began on another were not open at once.
+    Streams that were over on one machine before they began on another were not open at once: never viable, and the reports say why,
+    those of the merged recording too.
     """
     one, two = (stream(every(0.5, 10), probe="together", number=number, phase="concurrency") for number in (1, 2))
     shards = shards_of(recording(scenario=PLAN), [[one], [replace(two, sent_at=two.sent_at + later)]])
-    said = not_together(shards)
+    merged = merge(shards)
 
-    assert len(said) == doubts
-    assert all("those of shard 2 began 90.4s after those of shard 1" in text for text in said)
+    assert from_lines(to_lines(merged), file="merged") == merged
+    assert len(merged.apart) == apart
+    for text in merged.apart:
+        assert "those of shard 2 began 90.4s after those of shard 1" in text
+        assert (judge(merged).verdict, judge(merged).reasons) == ("inconclusive", (text,))
 
 
 def test_parts_of_one_run_are_judged_as_one():
