@@ -9,7 +9,6 @@ from benchmarks.figures import TOOL, Row, kept, percentile, table, worse
 from benchmarks.processes import BenchError, build
 from benchmarks.recordings import write
 from benchmarks.run import last
-from benchmarks.sampling import C_OWN, Load
 from sse_check.recording import from_lines
 from sse_check.verdict import judge
 
@@ -74,23 +73,6 @@ def test_a_missing_compiler_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("CC", "no-such-compiler")
     with pytest.raises(BenchError, match=r"no C compiler: `no-such-compiler` was not found\. Install one"):
         build(tmp_path)
-
-
-def test_streams_are_held_until_their_memory_is_read(bench):
-    """
-    Idle streams stay open, without an event, until the memory of the process was read.
-    """
-    sample = bench.sample(C_OWN, Load(streams=20, shape="hold"))
-    assert sample.lost == 0
-    assert sample.idle_kib > 0
-
-
-def test_a_client_that_fails_is_named(bench):
-    """
-    A peer that cannot run is an error with its command, not a figure.
-    """
-    with pytest.raises(BenchError, match="no peers` was not found"):
-        bench.sample("aiperf", Load(streams=1))
 
 
 def test_the_long_recording_is_one_that_is_judged(tmp_path):
