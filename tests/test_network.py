@@ -1,7 +1,10 @@
 """The way out of the machine that measures: addresses chosen, versions of IP compared, certificates shown, authorities of the runner."""
 
 import re
+import socket
 import ssl
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +13,13 @@ import trustme
 
 from sse_check.action import allowed_hosts
 from sse_check.errors import UsageError
+from sse_check.live import StreamPlan
 from sse_check.pipeline import check
+from sse_check.probe import Stop, observe
+from sse_check.redaction import Redactor
 from sse_check.scenario import Probe, Scenario, Target, Tls, Until, expanded, load, variants_of
 from sse_check.sources import resolve_table
+from sse_check.transport import Request
 from sse_check.transport.resolve import known_address
 from tests.support.process import sse_check
 from tests.support.servers import SSE_HEAD, answering, chunk, raw_server
@@ -225,3 +232,26 @@ async def test_the_authorities_of_the_runner_are_trusted(authority, tmp_path: Pa
         monkeypatch.setenv("NODE_EXTRA_CA_CERTS", str(tmp_path / "ca.pem"))
         known = await verdict_of(Target(url=base))
     assert (unknown, known) == (("not-viable", ["stream: refused"]), ("viable", []))
+
+
+async def test_a_stream_that_breaks_off_in_a_tls_record_is_truncated(authority):
+    """
+    As servers in Go do at their write timeout: what cannot be decrypted after events is an end in mid-stream, not a refused connection.
+    """
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    authority.configure_trust(client)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            sock = server.wrap_socket(listening.accept()[0], server_side=True)
+            sock.recv(65536)
+            sock.sendall(SSE_HEAD + chunk(b"data: 1\n\n"))
+            with socket.socket(fileno=sock.detach()) as plain:
+                plain.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
+
+        threading.Thread(target=serve, daemon=True).start()
+        request = Request(method="GET", url=f"https://127.0.0.1:{listening.getsockname()[1]}/", headers=(), tls=client)
+        plan = StreamPlan(probe="p", stream=1, phase="stream", request=request, until=Until(event="complete"), timeout=5.0)
+        stream = await observe(plan, clock=time.monotonic_ns, redactor=Redactor(), run_started_ns=0, stop=Stop())
+    assert (stream.ended, stream.reason, len(stream.events)) == ("truncated", None, 1)

@@ -149,7 +149,8 @@ class _Exchange:
         """The connection is over: the response's end where it names none of its own, else before it."""
         at_ns = self._clock()
         reset = isinstance(error, ConnectionResetError)
-        if isinstance(error, ssl.SSLError):
+        # Before an answer that is TLS refusing; after it a connection that breaks off: some servers end theirs in mid-record.
+        if isinstance(error, ssl.SSLError) and self._body is None:
             self._finish(End(ended="error", at_ns=at_ns, reason="tls", error=one_line(error)))
         elif self._body is None:
             said = f"the connection was {'reset' if reset else 'closed'} before any answer"
