@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from benchmarks.figures import TOOL, Rounds, Row, percentile
 from benchmarks.processes import BenchError
@@ -65,8 +65,8 @@ class Measuring:
             return None
 
 
-def _rows(group: str, rounds: Rounds, unit: str, **options: object) -> list[Row]:
-    return [Row(group=group, name=name, unit=unit, values=values, **options) for name, values in rounds.values.items()]  # type: ignore[arg-type]
+def _rows(group: str, rounds: Rounds, unit: str, **options: Any) -> list[Row]:
+    return [Row(group=group, name=name, unit=unit, values=values, **options) for name, values in rounds.values.items()]
 
 
 def rate(m: Measuring) -> list[Row]:

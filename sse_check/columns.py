@@ -154,8 +154,6 @@ class Texts(Sequence[str]):
     def __eq__(self, other: object) -> bool:
         return _equal(self, other)
 
-    __hash__ = None  # type: ignore[assignment]  # it can change
-
     def __repr__(self) -> str:
         return f"Texts({list(self)!r})"
 
@@ -179,8 +177,11 @@ class Numbers(Sequence[Number]):
 
     def append(self, number: Number) -> None:
         """Add one number, or None."""
-        kind = type(number)
-        if kind is self._kind and (kind is float or _NONE < number < -_NONE):  # type: ignore[operator]  # it is an int or a float
+        if type(number) is int:
+            if self._kind is int and _NONE < number < -_NONE:
+                self._values.append(number)
+                return
+        elif type(number) is float and self._kind is float:
             self._values.append(number)
             return
         if number is None:
@@ -255,8 +256,6 @@ class Numbers(Sequence[Number]):
     def __eq__(self, other: object) -> bool:
         return _equal(self, other)
 
-    __hash__ = None  # type: ignore[assignment]  # it can change
-
     def __repr__(self) -> str:
         return f"Numbers({list(self)!r})"
 
@@ -284,8 +283,6 @@ class Seconds(Sequence[float]):
 
     def __eq__(self, other: object) -> bool:
         return _equal(self, other)
-
-    __hash__ = None  # type: ignore[assignment]  # so is what it shows
 
     def __repr__(self) -> str:
         return f"Seconds({list(self)!r})"

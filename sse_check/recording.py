@@ -293,7 +293,7 @@ class _StreamLine(StreamRecording, frozen=True, kw_only=True, tag="stream"):
     """A stream whose columns are still text. As lists they take ten times the room, so they are read one after the other."""
 
     reads: Raw = Raw(b"{}")  # type: ignore[assignment]  # not yet what it will be
-    events: Raw = Raw(b"{}")  # type: ignore[assignment]
+    events: Raw = Raw(b"{}")  # type: ignore[assignment]  # the same
 
     def read(self) -> StreamRecording:
         """The stream. Raises msgspec.ValidationError where a column is no column."""

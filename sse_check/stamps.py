@@ -58,14 +58,10 @@ class Stamps:
         return array("d", map(sub, took, repeat(min(took))))
 
 
-def find_stamps(stream: StreamRecording, named: Timestamps | None) -> Stamps | None:
-    """The stream's send stamps: those that the scenario names, else a field that can only be the time of sending."""
-    return find_both(stream, named)[0]
-
-
 def find_both(stream: StreamRecording, named: Timestamps | None) -> tuple[Stamps | None, Stamps | None]:
     """The stream's send stamps, and its time stamps where they show that its events were made before they were asked for.
 
+    The send stamps are those that the scenario names, else a field that can only be the time of sending.
     Such events were made over more time than the stream was open.
     """
     if named is not None:

@@ -24,6 +24,7 @@ from sse_check.transport import Request
 from sse_check.transport.arrival import Arrivals, Loop, Polls
 from sse_check.transport.wire import _Records
 
+# What these prove, the kernel's stamps of TCP, is Linux's alone; CI runs there, and skips none. What holds without is tested everywhere.
 linux = pytest.mark.skipif(sys.platform != "linux", reason="no other system stamps what TCP receives")
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"

@@ -8,11 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sse_check.fields import numbers_in
+from sse_check.recording import StreamRecording
 from sse_check.scenario import Timestamps
-from sse_check.stamps import Stamps, find_stamps
+from sse_check.stamps import Stamps, find_both
 from tests.support.streams import NOW, every, stream
 
 SECONDS = every(1.0, 6)
+
+
+def find_stamps(of: StreamRecording, named: Timestamps | None) -> Stamps | None:
+    """The send stamps alone."""
+    return find_both(of, named)[0]
 
 
 def field(column: Sequence[int | float | None], *, name: str = "at", arrivals: Sequence[float] = SECONDS) -> Stamps | None:
