@@ -51,13 +51,21 @@ def pod(manifest: str, image: str, volumes: Mapping[str, Path], config: Mapping[
 
 
 def joined(recordings: Iterable[Path]) -> str:
-    """The records of several shards in one file, in the order of the streams' numbers, as if one machine had observed them all."""
+    """The records of several shards in one file, in the order of the streams' numbers, as if one machine had observed them all.
+
+    It is as late, and as inexact, as the worst of theirs.
+    """
     records = [json.loads(line) for path in recordings for line in path.read_text().splitlines()]
     run = min((r for r in records if r["record"] == "run"), key=lambda r: str(r["started_at"]))
+    machines = [r["environment"] for r in records if r["record"] == "end"]
+    worst = {name: max(machine[name] for machine in machines) for name in ("loop_lag_p50", "loop_lag_p99", "loop_lag_max")}
+    worst["calibration"] = max((machine["calibration"] for machine in machines), key=lambda c: float(c["error_p99"]))
     end = next(r for r in records if r["record"] == "end")
     streams = sorted((r for r in records if r["record"] == "stream"), key=lambda r: (r["phase"] != "connect", r["stream"]))
     del run["shard"]
-    return "".join(json.dumps(record) + "\n" for record in (run, *streams, {**end, "streams": len(streams)}))
+    return "".join(
+        json.dumps(record) + "\n" for record in (run, *streams, {**end, "streams": len(streams), "environment": {**machines[0], **worst}})
+    )
 
 
 def judged(report_dir: Path) -> dict[str, Any]:
