@@ -38,7 +38,7 @@ def test_it_is_valid(made):
     """
     validator = JsonStrictValidator(SchemaVersion.V1_6)
     assert validator.validate_str(made.read_text()) is None
-    assert validator.validate_str(made.read_text().replace('"library"', '"libary"', 1)) is not None
+    assert validator.validate_str('{"bomFormat": "CycloneDX", "specVersion": "1.6", "components": [{"type": "libary", "name": "a"}]}')
 
 
 def test_every_locked_library_is_in_it_with_its_hashes(sbom):

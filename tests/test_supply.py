@@ -331,7 +331,9 @@ def test_the_audit_asks_for_every_platforms_packages(advisories, tmp_path):
     """
     lock = tmp_path / "lock.txt"
     lock.write_text("brotli==1.2.1 ; sys_platform == 'nowhere' \\\n    --hash=sha256:" + "0" * 64 + "\n")
-    assert audit(advisories.url, tmp_path, str(lock)).returncode == 1
+    done = audit(advisories.url, tmp_path, str(lock))
+    assert done.returncode == 1
+    assert "PYSEC-2026-1" in done.stdout
 
 
 def locked(path: Path) -> dict[str, tuple[str, frozenset[str]]]:
