@@ -70,7 +70,9 @@ def test_what_is_named_is_there(path):
     Every file of the repository that the text names or links to exists.
     """
     text = re.sub(r"<!--.*?-->", "", (ROOT / path).read_text(), flags=re.DOTALL)
-    named = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text) + re.findall(r"`((?:tests|docs|requirements|\.github|\.ci)/[^` *]+)`", text)
+    named = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text) + re.findall(
+        r"`((?:tests|docs|requirements|\.github/workflows|\.ci)/[^` *]+)`", text
+    )
     assert named
     assert [name for name in named if not (ROOT / name).exists()] == []
 

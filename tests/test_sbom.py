@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
@@ -92,6 +94,17 @@ def test_it_says_what_needs_what(sbom):
             new += needs[ref]
     elsewhere = {component["bom-ref"] for component in sbom["components"] if component.get("scope") == "optional"}
     assert {component["bom-ref"] for component in sbom["components"]} - elsewhere <= reached
+
+
+def test_a_release_attests_what_make_makes():
+    """
+    By the name that the Makefile gives it.
+    """
+    steps = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]["image"]["steps"]
+    attested = [step["with"]["sbom-path"] for step in steps if "sbom-path" in step.get("with", {})]
+    planned = subprocess.run(["make", "-n", "sbom"], cwd=ROOT, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True)
+    assert len(attested) == 1
+    assert attested[0].replace("${{ inputs.version }}", __version__) in planned.stdout.split()
 
 
 def test_it_names_nothing_of_the_machine_that_made_it(made):
