@@ -1,8 +1,9 @@
 # The action's image, and the same program as `docker run IMAGE probe URL`.
-# The base by digest, and in no ARG: Dependabot moves what stands in FROM.
-FROM python:3.13-slim@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b AS base
+# A build without a registry may name another base: docker build --build-arg BASE=…
+# A release pins it: --build-arg BASE=python:3.13-slim@sha256:…
+ARG BASE=python:3.13-slim
 
-FROM base AS build
+FROM ${BASE} AS build
 WORKDIR /build
 RUN python -m venv --without-pip /opt/venv
 # Where the package index cannot be reached from a build, `wheels/` beside this file is used instead (.ci/install-container).
@@ -15,7 +16,7 @@ RUN cp -r sse_check "$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfi
 # A cold start pays for every module that has to be compiled, so none has. By hash, unchecked: the files never change again.
 RUN /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
 
-FROM base
+FROM ${BASE}
 # The base comes with its standard library uncompiled; what sse-check never imports stays so.
 RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash \
         -x '/(site-packages|dist-packages|test|tests|idlelib|turtledemo|tkinter|ensurepip|lib2to3|pydoc_data|venv)/' \

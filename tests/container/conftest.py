@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.container import Runner, container, declared_inputs, docker, with_bases_that_are_here
+from tests.support.container import Runner, container, declared_inputs, docker
 from tests.support.process import ROOT
 
 HERE = Path(__file__).parent
@@ -35,7 +35,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copy2(ROOT / name, directory / name)
     if (ROOT / ".lab/wheels").is_dir():
         shutil.copytree(ROOT / ".lab/wheels", directory / "wheels")
-    return with_bases_that_are_here(directory)
+    return directory
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +67,6 @@ def origin(image: str) -> Iterator[str]:
 def pull_request(runner: Runner) -> Runner:
     """A machine with a pull request checked out: an application, its Dockerfile, and nginx's configuration."""
     shutil.copytree(ROOT / "examples/pull-request", runner.workspace, dirs_exist_ok=True)
-    with_bases_that_are_here(runner.workspace)
     (runner.workspace / ".github").mkdir()
     (runner.workspace / "sse-check.yml").rename(runner.workspace / ".github/sse-check.yml")
     return runner

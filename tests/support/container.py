@@ -197,20 +197,6 @@ def declared_inputs(action: Path) -> dict[str, str]:
     return {name: str(spec.get("default", "")) for name, spec in yaml.safe_load(action.read_text())["inputs"].items()}
 
 
-def with_bases_that_are_here(directory: Path) -> Path:
-    """A copy of the repository, or a part of it, whose Dockerfiles name each base by its tag where the engine lacks the pinned image.
-
-    A stand-in (.ci/stand-in) has the public image's name and tag, and cannot have its digest.
-    """
-    for dockerfile in directory.rglob("Dockerfile"):
-        text = dockerfile.read_text()
-        for base in sorted(set(re.findall(r"^FROM (\S+@sha256:\S+)", text, re.MULTILINE))):
-            if not docker("image", "inspect", "--format", "{{.Id}}", base, check=False):
-                text = text.replace(base, base.partition("@")[0])
-        dockerfile.write_text(text)
-    return directory
-
-
 def ours() -> list[str]:
     """Every container, network and volume that a run of sse-check has left."""
     found = docker("ps", "-a", "--filter", "label=sse-check.run", "--format", "container {{.Names}}").splitlines()
