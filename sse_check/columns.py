@@ -19,6 +19,8 @@ from msgspec.structs import force_setattr
 _MOST: Final = 256
 _FEW: Final = 16
 _OFTEN: Final = 8
+_ENTRY_BYTES: Final = 150  # of a text in a table, beside its characters
+_OBJECT_BYTES: Final = 32  # of a number that is kept as an object, beside its place
 _PART: Final = 4096  # texts that are encoded or decoded at once: objects for so many are alive, and no more
 
 _NONE: Final = -(2**63)  # stands for None among whole numbers
@@ -72,18 +74,19 @@ class Texts(Sequence[str]):
     where it ends: 4 GiB in all.
     """
 
-    __slots__ = ("_column",)
+    __slots__ = ("_column", "_table_bytes")
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
+        self._table_bytes = 0
         # The table and a number for each text; or all their bytes, and the end of each. None: there is no text.
         self._column: tuple[dict[str, int] | bytearray, array[int]] | None = None
         self.extend(texts)
 
     @property
     def room(self) -> int:
-        """How many bytes the texts take, but for a table of few."""
+        """About how many bytes the texts take."""
         store, marks = self._parts()
-        return len(marks) * marks.itemsize + (len(store) if isinstance(store, bytearray) else 0)
+        return len(marks) * marks.itemsize + (len(store) if isinstance(store, bytearray) else self._table_bytes)
 
     def append(self, text: str) -> None:
         """Add one text."""
@@ -97,6 +100,7 @@ class Texts(Sequence[str]):
             marks.append(store[text])
         elif len(store) < min(_MOST, max(_FEW, len(marks) // _OFTEN)):
             marks.append(store.setdefault(text, len(store)))
+            self._table_bytes += _ENTRY_BYTES + len(text)
         else:
             texts = list(self)
             self._column = (bytearray(), array("I"))
@@ -174,6 +178,11 @@ class Numbers(Sequence[Number]):
         self._gaps = False  # there is a None
         self._mixed = False  # there are whole numbers among the floats
         self.extend(numbers)
+
+    @property
+    def room(self) -> int:
+        """About how many bytes the numbers take."""
+        return len(self._values) * (8 + (_OBJECT_BYTES if self._kind is object else 0))
 
     def append(self, number: Number) -> None:
         """Add one number, or None."""

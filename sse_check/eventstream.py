@@ -25,6 +25,8 @@ MAX_EVENT_BYTES: Final = 8 * 1024 * 1024
 # The specification sets no bound; one beyond this is no time any more, and int() refuses literals of 4,300 digits.
 MAX_RETRY_MS: Final = 10**15
 
+_LINE_BYTES: Final = 60  # that a line of an event takes beside its text: a string, and its place in a list
+
 _BOM: Final = b"\xef\xbb\xbf"
 _USUAL_BLOCK: Final = re.compile(r"^(?:id: (.*)\n)?(?:event: (.*)\n)?data: (.*)$(?:\n\n|\Z)", re.MULTILINE)
 
@@ -89,11 +91,21 @@ class EventStreamParser:
         """Whether what was fed so far ends inside of an event: a buffer that counts bytes cuts there, a server does not."""
         return bool(self._unfinished) or self._in_block or self._discarding
 
+    @property
+    def held(self) -> int:
+        """About how many bytes the unfinished line and the unfinished event take."""
+        return len(self._unfinished) + self._block_size + _LINE_BYTES * len(self._data)
+
+    def close(self) -> None:
+        """The stream is over: its unfinished event is discarded, as the specification says, and what it took is free."""
+        self._unfinished = bytearray()
+        self._data.clear()
+        self._block_size = 0
+
     def feed(self, data: bytes) -> list[Event]:
         """Take the next bytes of the stream; return the events that they complete, in order.
 
-        Never raises for anything a server can send. At the end of the stream nothing is to be called: an unfinished
-        event is discarded, as the specification says.
+        Never raises for anything a server can send.
         """
         return list(map(Event._make, zip(*self.feed_columns(data), strict=True)))
 

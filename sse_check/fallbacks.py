@@ -7,7 +7,7 @@ a connection and cuts it after a minute of silence. A batch request must be answ
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -25,6 +25,7 @@ from sse_check.recording import FallbackRecording
 from sse_check.redaction import Redactor
 from sse_check.scenario import BatchFallback, Scenario, WebSocketFallback
 from sse_check.transport import same_origin
+from sse_check.transport.decoding import DecodeError, decoder_for
 from sse_check.transport.resolve import addresses_of, known_address
 from sse_check.transport.tls import Certificates
 from sse_check.units import format_duration
@@ -176,6 +177,7 @@ def _session(scenario: Scenario, url: str, addresses: Mapping[str, str]) -> aioh
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT),
         trust_env=known_address(addresses, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)) is None,
         middlewares=(_no_redirect,),
+        auto_decompress=False,
         response_class=_Response,
     )
 
@@ -346,7 +348,7 @@ async def _batch(attempt: _Attempt, option: BatchFallback) -> str:
             status = response.status
             if not 200 <= status < 300:
                 raise _FailedError(f"status {status}")
-            async for part in response.content.iter_any():
+            async for part in _decoded(response):
                 size += len(part)
                 if size > _MAX_BODY:
                     raise _FailedError(f"status {status}, but its body has more than {_MAX_BODY:,} bytes")
@@ -358,6 +360,8 @@ async def _batch(attempt: _Attempt, option: BatchFallback) -> str:
     except TimeoutError:
         begun = "no answer" if status is None else f"status {status}, but its body was not complete ({size:,} bytes)"
         raise _FailedError(f"{begun} within {format_duration(attempt.deadline)}") from None
+    except DecodeError as error:
+        raise _FailedError(f"status {status}, but {error}") from None
     except aiohttp.ClientError as error:
         if status is None:
             raise
@@ -366,3 +370,17 @@ async def _batch(attempt: _Attempt, option: BatchFallback) -> str:
     if not found:
         raise _FailedError(f"status {status}, but {quoted(option.expect or '', _SHOWN)} is not in its body of {size:,} bytes")
     return f"status {status}, {size:,} bytes, complete after {format_duration(attempt.seen.answered)}"
+
+
+async def _decoded(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """The body without its content coding, in small pieces: aiohttp would undo it at once, whatever it grows to. Raises DecodeError."""
+    decoder = decoder_for(response.headers.get("Content-Encoding"))
+    async for part in response.content.iter_any():
+        if decoder is None:
+            yield part
+            continue
+        for piece in decoder.feed(part):
+            yield piece
+            await asyncio.sleep(0)  # where the deadline strikes
+    if decoder is not None and response.content.total_bytes:
+        decoder.close()

@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from sse_check.bounds import Account, Share, fields_bytes
 from sse_check.columns import Numbers, Texts
 from sse_check.eventstream import Columns, EventStreamParser
 from sse_check.fields import json_in, numbers_in, numbers_of, values_at
@@ -20,21 +21,19 @@ from sse_check.redaction import Redactor
 from sse_check.scenario import Preset, Until, token_characters
 from sse_check.transport import End, Request, Trace
 from sse_check.transport.arrival import Stamp
+from sse_check.transport.decoding import window_of
 
 PlannedEnd = Literal["event", "events", "data", "json", "duration"]
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})  # Fetch Standard: "redirect status"
-# Bounds on what one stream may bring; beyond them it is ended and the recording says so.
-_MAX_EVENTS: Final = 2_000_000
-_MAX_READS: Final = 4_000_000
-_MAX_COMMENTS: Final = 2_000_000
-_MAX_KEPT_BYTES: Final = 512 * 1024 * 1024  # of types, IDs and numbers: an ID that is sent once is kept of every event after it
-_MAX_BODY_BYTES: Final = 1024 * 1024 * 1024
 _MAX_NAMES: Final = 100  # of numeric fields: more are passed over
 _MAX_ERROR_BODY: Final = 16 * 1024  # of a response that is no stream: enough to say what it was
 _BODY_START: Final = 300  # characters of such a body that are kept
 _MAX_TEXT: Final = 256  # characters of an event's type or id that are kept
 _MAX_LAST_ID: Final = 8192  # of the last id, which a reconnect sends whole: servers take headers of about that size
+# What is kept is counted after so many bytes or reads, whichever comes first: between two counts it grows by a few MiB at most.
+_COUNT_BYTES: Final = 4096
+_COUNT_READS: Final = 64
 _MAX_JSON: Final = 4 * 1024 * 1024  # characters of an event that may be the last: a tool's answer may be long, and nothing follows it
 
 
@@ -64,10 +63,14 @@ class StreamPlan:
 class LiveStream:
     """A stream as it is being recorded: columns that grow, for the transport to fill and a live view to read.
 
-    `kernel_reads` is how many of the reads were stamped by the kernel.
+    `kernel_reads` is how many of the reads were stamped by the kernel. `account` is that of all streams of the run.
     """
 
     plan: StreamPlan
+    account: Account = field(default_factory=Account)
+    share: Share = field(init=False)
+    heads_bytes: int = 0
+    counted_at: int = 0
     follow_redirects: bool = True
     traces: list[Trace] = field(default_factory=list)
     head_seen: Head | None = None
@@ -96,12 +99,17 @@ class LiveStream:
     listener: Listener | None = None
     negotiated: str | None = None
 
+    def __post_init__(self) -> None:
+        self.share = Share(self.account)
+
     # --- the transport's sink -------------------------------------------------------------------------------------
 
     def head(self, at_ns: int, head: Head) -> bool:
         """Take the response's head; a redirect that will be followed needs no body."""
         self.head_seen = head
-        return self.redirect_to() is not None
+        self.heads_bytes += fields_bytes(head.headers)
+        self._count()
+        return self.redirect_to() is not None or self._over(self.share.beyond())
 
     def redirect_to(self) -> str | None:
         """Where the response sends us, if it is a redirect to be followed."""
@@ -255,21 +263,30 @@ class LiveStream:
         return len(events.types)
 
     def _limits(self) -> bool:
-        if len(self.events_ns) >= _MAX_EVENTS:
-            return self._over(f"more than {_MAX_EVENTS:,} events")
-        if len(self.reads_ns) >= _MAX_READS:
-            return self._over(f"more than {_MAX_READS:,} reads")
-        if len(self.comments_ns) >= _MAX_COMMENTS:
-            return self._over(f"more than {_MAX_COMMENTS:,} comments")
-        if self.event_types.room + self.event_ids.room + 8 * len(self.events_ns) * len(self.numbers) >= _MAX_KEPT_BYTES:
-            return self._over(f"more than {_MAX_KEPT_BYTES:,} bytes of types, IDs and numbers")
-        if self.total_bytes >= _MAX_BODY_BYTES:
-            return self._over(f"more than {_MAX_BODY_BYTES:,} bytes")
-        return False
+        if self.total_bytes < self.counted_at + _COUNT_BYTES and len(self.reads_ns) % _COUNT_READS:
+            return False
+        self.counted_at = self.total_bytes
+        self._count()
+        reads, events, comments = len(self.reads_ns), len(self.events_ns), len(self.comments_ns)
+        return self._over(self.share.beyond(reads=reads, events=events, comments=comments, body=self.total_bytes))
 
-    def _over(self, what: str) -> bool:
+    def _count(self) -> None:
+        texts = self.event_types.room + self.event_ids.room
+        other = self.heads_bytes + texts + sum(column.room for column in self.numbers.values())
+        if not self.finished:
+            coding = self.head_seen.header("content-encoding") if self.head_seen else None
+            other += self.parser.held + min(self.total_bytes, window_of(coding))
+        self.share.count(reads=len(self.reads_ns), events=len(self.events_ns), comments=len(self.comments_ns), other=other)
+
+    def finish(self) -> None:
+        """Nothing more comes: what was not complete is let go, and counts no more."""
+        self.finished = True
+        self.parser.close()
+        self._count()
+
+    def _over(self, what: str | None) -> bool:
         self.over_limit = what
-        return True
+        return what is not None
 
     # --- the recording --------------------------------------------------------------------------------------------
 

@@ -37,6 +37,7 @@ _GRACE_S: Final = 2.0
 _GOODBYE_S: Final = 1.0
 # Bounds on what a server may say before or beside the stream.
 _MAX_ANSWER: Final = 256 * 1024
+_MAX_ANSWER_READS: Final = 10_000
 _MAX_ENDPOINT: Final = 4096
 _SHOWN: Final = 200  # characters of an answer that are told
 
@@ -79,7 +80,7 @@ class _Answer:
         if _type_of(self.seen) == "text/event-stream":
             for event in self._parser.feed(data):
                 self._hear(json_in(event.data, _MAX_ANSWER))
-        return self.message is not None or self.size > _MAX_ANSWER
+        return self.message is not None or self.size > _MAX_ANSWER or len(self.reads) > _MAX_ANSWER_READS
 
     def close(self) -> None:
         """Nothing more comes: what was no event stream is one JSON value."""

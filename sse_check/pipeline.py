@@ -17,12 +17,14 @@ import msgspec
 from sse_check.alternatives import silence_to_hold
 from sse_check.arms import arms, sizes_between
 from sse_check.baseline import Run as Baseline
+from sse_check.bounds import Account, run_bytes
 from sse_check.diagnosis import FollowUp, follow_ups, open_sizes
 from sse_check.interruption import Interruption
 from sse_check.merging import merge
 from sse_check.recording import Calibration, Recording, from_lines, to_lines
 from sse_check.redaction import Redactor, implied_secrets, named_texts
 from sse_check.report import Report, Result, build_report, junit_xml, openmetrics, report_html, report_json, summary_markdown
+from sse_check.resources import read_resources
 from sse_check.scenario import Probe, Scenario, WebSocketFallback
 from sse_check.shards import WHOLE, Part, check_part, instant_text, share, timetable
 from sse_check.units import format_duration
@@ -175,6 +177,7 @@ async def _observed(run: _Observing, addresses: Mapping[str, str], *, ready: boo
         addresses=addresses,
         watch=watch,
         calibration=run.calibration,
+        account=Account(run_bytes(read_resources().memory)),
         decide=Early(scenario, run.redactor, run.calibration) if scenario.criteria.decide == "early" else None,
     )
     session = Session(scenario, observing)

@@ -90,7 +90,7 @@ async def observe(
         else:
             end = End(ended="timeout", at_ns=now, error=f"not over after {plan.timeout:g} s" + (talk.lacking if talk else ""))
     finally:
-        live.finished = True
+        live.finish()
         if talk is not None:
             await talk.close(clock)
     if live.over_limit is not None:

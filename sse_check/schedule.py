@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
+from sse_check.bounds import Account
 from sse_check.live import LiveStream, StreamPlan
 from sse_check.machine import Machine
 from sse_check.planning import Planner
@@ -54,7 +55,7 @@ class Run:
     """What a run needs beside the scenario. `watch` is called with each stream before it is opened.
 
     `decide` may end the run before the scenario does; None: the scenario ends it.
-    `addresses` are the host names of the run's own services, and where they are reached.
+    `account` is of what all its streams keep. `addresses` are the host names of the run's own services, and where they are reached.
     """
 
     redactor: Redactor
@@ -65,6 +66,7 @@ class Run:
     watch: Callable[[LiveStream], None] = lambda live: None
     calibration: Calibration | None = None
     decide: Decide | None = None
+    account: Account = field(default_factory=Account)
 
 
 class Session:
@@ -181,7 +183,7 @@ async def run(scenario: Scenario, run: Run) -> Recording:
 
 
 async def _together(group: Sequence[StreamPlan], run: Run, began: int) -> list[StreamRecording]:
-    lives = [LiveStream(p) for p in group]
+    lives = [LiveStream(p, account=run.account) for p in group]
     for live in lives:
         run.watch(live)
     async with Http2() as http2:

@@ -32,15 +32,15 @@ def fed(first: bytes, again: bytes, *, most: int) -> LiveStream:
     ("first", "again", "said"),
     [
         pytest.param(b"", b":\n", "more than 2,000,000 comments", id="comments"),
-        pytest.param(IDS, b"data: 1\n\n", "more than 33,554,432 bytes of types, IDs and numbers", id="an ID that holds for all"),
-        pytest.param(NAMES, b"data: 1\n\n", "more than 33,554,432 bytes of types, IDs and numbers", id="a hundred numbers"),
+        pytest.param(IDS, b"data: 1\n\n", "more than 33,554,432 bytes to keep of one stream", id="an ID that holds for all"),
+        pytest.param(NAMES, b"data: 1\n\n", "more than 33,554,432 bytes to keep of one stream", id="a hundred numbers"),
     ],
 )
 def test_a_few_bytes_of_a_server_do_not_fill_the_memory(first: bytes, again: bytes, said: str, monkeypatch: pytest.MonkeyPatch):
     """
     Sixteen megabytes, which compressed are some kilobytes on the wire, end the stream before it keeps much more of them.
     """
-    monkeypatch.setattr("sse_check.live._MAX_KEPT_BYTES", 32 * 1024 * 1024)  # as in a run, but sooner
+    monkeypatch.setattr("sse_check.bounds._MAX_STREAM_BYTES", 32 * 1024 * 1024)  # as in a run, but sooner
     live = fed(first, again, most=16 * 1024 * 1024)
     assert live.over_limit == said
     assert live.event_types.room + live.event_ids.room + 8 * sum(map(len, live.numbers.values())) < 80 * 1024 * 1024

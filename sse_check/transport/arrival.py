@@ -43,6 +43,11 @@ _LISTING_NS: Final = 10_000
 # of one stream that come within that time are less exact for it, and say so.
 _MANY: Final = 200
 _PATIENCE_NS: Final = 2_000_000
+# What a turn of the loop may take before sockets are left for the next one, so that timers and signals are served meanwhile,
+# whatever comes. A turn in which ten thousand streams have an event each takes about as long.
+_TURN_NS: Final = 250_000_000
+# Those that were left are not always the same: each turn begins so far into what is ready (the golden ratio visits all alike).
+_STRIDE: Final = 0.618034
 # Both clocks are slewed alike, so a distance that has changed by more was set: a jump of the wall clock.
 _JUMP_NS: Final = 1_000_000
 
@@ -79,6 +84,16 @@ class Polls(selectors.DefaultSelector):
         self.distance_ns = distance_ns()
         self.jumped = False
         self.stamped = False
+        self._woke_ns = self._looked_ns
+        self._left = False
+        self._turn = 0
+
+    def overdue(self) -> bool:
+        """Whether this turn of the loop has lasted too long for another read; then the caller leaves its own for the next."""
+        if time.monotonic_ns() - self._woke_ns < _TURN_NS:
+            return False
+        self._left = True
+        return True
 
     def close(self) -> None:
         """Close the selector."""
@@ -105,6 +120,12 @@ class Polls(selectors.DefaultSelector):
                 woken = now - (self._waited_ns - before) - _WAKING_NS - _LISTING_NS * len(ready)
                 if woken - began > _SLEPT_NS:
                     self.before_ns = self._looked_ns = woken
+        self._woke_ns = now
+        if self._left and ready:
+            self._left = False
+            self._turn += 1
+            first = int(self._turn * _STRIDE * len(ready)) % len(ready)
+            ready = ready[first:] + ready[:first]
         self.jumped = False
         if abs(now - time.time_ns() - self.distance_ns) > _JITTER_NS:
             distance = distance_ns()
@@ -199,6 +220,10 @@ class Arrivals:
         self._polls = polls
         self._floor_ns = self._newest_ns = time.monotonic_ns()
         self._emptied = True
+
+    def left_behind(self) -> None:
+        """What is read next was not taken when it could be: it may have been there before the loop last looked."""
+        self._emptied = False
 
     def stamp(self, ancillary: Ancillary, *, emptied: bool) -> Stamp:
         """The stamp of the read that has just been made. `emptied` says whether it took all that was there."""

@@ -8,12 +8,17 @@ from typing import Final, Protocol
 import brotli
 
 if sys.version_info >= (3, 14):
-    from compression.zstd import ZstdDecompressor, ZstdError
+    from compression.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
 else:
-    from backports.zstd import ZstdDecompressor, ZstdError
+    from backports.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
 
-# What is decoded at a time: a body that grows a thousandfold is handed over in pieces of this many bytes.
-_PIECE: Final = 256 * 1024
+# What is decoded at a time, no more than one read of a plain body: one that grows a thousandfold is handed over in such pieces.
+PIECE_BYTES: Final = 64 * 1024
+# RFC 9659, section 3: a content coding's frames need no larger window, and a decoder is not to give them one (8 MiB).
+_ZSTD_WINDOW_LOG: Final = 23
+# What undoing a coding keeps of the body: RFC 1951, section 2; RFC 7932, section 9.1; RFC 9659.
+_WINDOWS: Final = {"gzip": 32 * 1024, "deflate": 32 * 1024, "br": 16 * 1024 * 1024, "zstd": 1 << _ZSTD_WINDOW_LOG}
+_ZSTD_OPTIONS: Final[dict[int, int]] = {DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
 # Each member's end copies the rest of a read: a read of nothing but tiny members would take seconds.
 _MAX_MEMBERS: Final = 1024
 
@@ -34,9 +39,18 @@ class Decoder(Protocol):
         ...
 
 
+def window_of(coding: str | None) -> int:
+    """How many bytes of the body are kept at most, to undo its Content-Encoding."""
+    return _WINDOWS.get(_named(coding), 0)
+
+
+def _named(coding: str | None) -> str:
+    return (coding or "").strip().lower()
+
+
 def decoder_for(coding: str | None) -> Decoder | None:
     """What undoes a Content-Encoding; None for one that leaves the body as it is, or that nobody offered to take."""
-    match (coding or "").strip().lower():
+    match _named(coding):
         case "gzip":
             return _Zlib("gzip", zlib.MAX_WBITS + 16)
         case "deflate":
@@ -81,13 +95,13 @@ class _Zlib:
         """What is there of one member."""
         while not self._member.eof:
             try:
-                piece = self._member.decompress(data, _PIECE)
+                piece = self._member.decompress(data, PIECE_BYTES)
             except zlib.error:
                 raise _undecodable(self._coding) from None
             if piece:
                 yield piece
             data = self._member.unconsumed_tail
-            if not data and len(piece) < _PIECE:
+            if not data and len(piece) < PIECE_BYTES:
                 return
 
     def close(self) -> None:
@@ -105,7 +119,7 @@ class _Brotli:
     def feed(self, data: bytes) -> Iterator[bytes]:
         while True:
             try:
-                piece = self._state.process(data, output_buffer_limit=_PIECE)
+                piece = self._state.process(data, output_buffer_limit=PIECE_BYTES)
             except brotli.error:
                 raise _undecodable("br") from None
             if piece:
@@ -123,12 +137,12 @@ class _Zstd:
     """zstd (RFC 8878), of which frames may follow each other."""
 
     def __init__(self) -> None:
-        self._frame = ZstdDecompressor()
+        self._frame = ZstdDecompressor(options=_ZSTD_OPTIONS)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         for _ in range(_MAX_MEMBERS):
             if self._frame.eof and data:
-                self._frame = ZstdDecompressor()
+                self._frame = ZstdDecompressor(options=_ZSTD_OPTIONS)
             yield from self._pieces(data)
             if not self._frame.eof:
                 return
@@ -141,7 +155,7 @@ class _Zstd:
         """What is there of one frame."""
         while not self._frame.eof:
             try:
-                piece = self._frame.decompress(data, _PIECE)
+                piece = self._frame.decompress(data, PIECE_BYTES)
             except ZstdError:
                 raise _undecodable("zstd") from None
             if piece:

@@ -23,12 +23,17 @@ from sse_check.transport.wire import Wire
 # RFC 9110 sets no limit; servers commonly allow 8 to 16 KiB in all.
 _MAX_HEAD_BYTES: Final = 64 * 1024
 _MAX_FIELDS: Final = 1000
+_FIELD_FRAME: Final = 4  # the colon, the space and the line's end around a field
 # Of a body's framing without any of the body: the extensions of a chunk and the trailers, which the parser keeps to itself.
 _MAX_FRAMING_BYTES: Final = 64 * 1024
 
 
 class _Whole(Exception):
     """The response is whole, and whatever follows is none of it."""
+
+
+class _TooLong(Exception):
+    """The response's head is beyond its bounds."""
 
 
 async def fetch(request: Request, sink: Sink, trace: Trace, clock: Clock) -> End:
@@ -78,8 +83,8 @@ class _Exchange:
     """A response as far as it has come: the wire's receiver, and what llhttp calls."""
 
     __slots__ = (
-        "_bodiless", "_body", "_clock", "_complete", "_delimited", "_fields", "_framing_bytes", "_head_bytes", "_parser", "_pieces",
-        "_reason", "_sink", "_stamp", "_trace", "_wire", "end", "on_body",
+        "_bodiless", "_body", "_broken", "_clock", "_complete", "_delimited", "_fields", "_fields_bytes", "_framing_bytes", "_head_bytes",
+        "_lost", "_parser", "_pieces", "_reason", "_sink", "_stamp", "_too_long", "_trace", "_wire", "end", "on_body",
     )  # fmt: skip
 
     def __init__(self, wire: Wire, sink: Sink, trace: Trace, clock: Clock, *, bodiless: bool) -> None:
@@ -91,7 +96,11 @@ class _Exchange:
         self._body: Body | None = None  # once the head is here
         self._delimited = False  # whether the body says where it ends; else the connection's end is its own
         self._complete = False
-        self._head_bytes = 0
+        self._broken: End | None = None
+        self._lost: tuple[OSError | None, int] | None = None  # how and when the connection was, while a read was still being handed on
+        self._too_long = False
+        self._head_bytes = 0  # of all heads, those of interim responses too
+        self._fields_bytes = 0  # of this one's fields
         self._framing_bytes = 0  # since there was some of the body
         self._reason = b""
         self._fields: list[tuple[bytes, bytes]] = []
@@ -110,21 +119,19 @@ class _Exchange:
         """Take one read."""
         self._stamp = stamp
         with_body = self._body is not None
-        broken: End | None = None
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:
             self._complete = True  # what follows is no HTTP
         except HttpParserError as error:
-            if not self._complete:  # else _Whole
-                broken = End(ended="error", at_ns=stamp.ns, reason="protocol", error=one_line(error))
+            if not (self._complete or self._too_long):  # else _Whole, or _TooLong
+                self._broken = _broken(stamp, one_line(error))
         if self.end.done():
             return
         if self._body is None:
             self._head_bytes += len(data)
-            if broken is None and (self._head_bytes > _MAX_HEAD_BYTES or len(self._fields) > _MAX_FIELDS):
-                said = f"a head of more than {_MAX_HEAD_BYTES:,} bytes or {_MAX_FIELDS:,} fields"
-                broken = End(ended="error", at_ns=stamp.ns, reason="protocol", error=said)
+            if self._too_long or (self._broken is None and self._head_bytes > _MAX_HEAD_BYTES):
+                self._broken = _broken(stamp, f"a head of more than {_MAX_HEAD_BYTES:,} bytes or {_MAX_FIELDS:,} fields")
         elif self._pieces or with_body:
             pieces = self._pieces
             body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -133,34 +140,58 @@ class _Exchange:
                 stamp = stamp.followed()
             pieces.clear()
             self._framing_bytes = 0 if body else self._framing_bytes + len(data)
-            if broken is None and self._framing_bytes > _MAX_FRAMING_BYTES:
-                said = f"more than {_MAX_FRAMING_BYTES:,} bytes of chunk extensions or trailers"
-                broken = End(ended="error", at_ns=stamp.ns, reason="protocol", error=said)
+            if self._broken is None and self._framing_bytes > _MAX_FRAMING_BYTES:
+                self._broken = _broken(stamp, f"more than {_MAX_FRAMING_BYTES:,} bytes of chunk extensions or trailers")
             # What came with the head is counted without it.
             self._finish(self._body.take(stamp, len(data) if with_body else len(body), body))
+            if self._body.busy:
+                self._wire.work_off(self._go_on)
+                return
+        self._read_out()
+
+    def _go_on(self) -> bool:
+        """The next step of what the read decodes to; whether it was the last."""
+        assert self._body is not None
+        if self.end.done():
+            return True
+        self._finish(self._body.go_on())
+        if self._body.busy:
+            return False
+        self._read_out()
+        return True
+
+    def _read_out(self) -> None:
+        """The read has been handed on: what it says of the end of the response, and what came of the connection meanwhile."""
         if self._complete and self._body is not None:
-            self._finish(self._body.close(stamp.ns))
-        self._finish(broken)
+            self._finish(self._body.close(self._stamp.ns))
+        self._finish(self._broken)
+        if self._lost is not None:
+            self._finish(self._end_of(*self._lost))
 
     def written(self) -> None:
         """The request is out."""
 
     def lost(self, error: OSError | None) -> None:
         """The connection is over: the response's end where it names none of its own, else before it."""
-        at_ns = self._clock()
+        self._lost = error, self._clock()
+        if self._body is None or not self._body.busy:
+            self._finish(self._end_of(*self._lost))
+
+    def _end_of(self, error: OSError | None, at_ns: int) -> End:
         reset = isinstance(error, ConnectionResetError)
         # Before an answer that is TLS refusing; after it a connection that breaks off: some servers end theirs in mid-record.
         if isinstance(error, ssl.SSLError) and self._body is None:
-            self._finish(End(ended="error", at_ns=at_ns, reason="tls", error=one_line(error)))
-        elif self._body is None:
+            return End(ended="error", at_ns=at_ns, reason="tls", error=one_line(error))
+        if self._body is None:
             said = f"the connection was {'reset' if reset else 'closed'} before any answer"
-            self._finish(End(ended="reset" if reset else "error", at_ns=at_ns, reason="no-response", error=said))
-        elif reset:
-            self._finish(End(ended="reset", at_ns=at_ns, error="the connection was reset"))
-        elif error is None and not self._delimited:
-            self._finish(self._body.close(at_ns))
-        else:
-            self._finish(End(ended="truncated", at_ns=at_ns, error="the connection was closed before the response was complete"))
+            return End(ended="reset" if reset else "error", at_ns=at_ns, reason="no-response", error=said)
+        if reset:
+            return End(ended="reset", at_ns=at_ns, error="the connection was reset")
+        # Also of TLS that ends without its close_notify, which RFC 9112, section 9.8, would have incomplete: too many servers send none,
+        # and browsers take it for the end.
+        if error is None and not self._delimited:
+            return self._body.close(at_ns)
+        return End(ended="truncated", at_ns=at_ns, error="the connection was closed before the response was complete")
 
     # --- the parser's side --------------------------------------------------------------------------------------------
 
@@ -169,15 +200,20 @@ class _Exchange:
         self._reason += text
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header field; of those behind the body, the trailers, nothing is made."""
+        """One header field; of those behind the body, the trailers, nothing is made. Raises _TooLong, which ends the parser."""
         if self._body is None:
             self._fields.append((name, value))
+            self._fields_bytes += len(name) + len(value) + _FIELD_FRAME
+            if len(self._fields) > _MAX_FIELDS or self._fields_bytes > _MAX_HEAD_BYTES:
+                self._too_long = True
+                raise _TooLong
 
     def on_headers_complete(self) -> None:
         """The head is here, or that of an interim response (RFC 9110, section 15.2), which is passed over."""
         status = self._parser.get_status_code()
         if status < 200 and status != 101:
             self._fields.clear()
+            self._fields_bytes = 0
             self._reason = b""
             return
         head = Head(
@@ -207,3 +243,7 @@ class _Exchange:
         if end is not None and not self.end.done():
             self.end.set_result(end)
             self._wire.close()
+
+
+def _broken(stamp: Stamp, error: str) -> End:
+    return End(ended="error", at_ns=stamp.ns, reason="protocol", error=error)

@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from h2.config import H2Configuration
@@ -57,8 +58,11 @@ class Connection:
         self._waiting: deque[Exchange] = deque()
         self._open: dict[int, Exchange] = {}
         self._stamp: Stamp
+        self._wider = False  # the read under way has made room for the requests' bodies
         self._touched: dict[Exchange, None] = {}  # of the read under way, in their order
         self._last: Exchange | None = None  # whose data its last frame is
+        self._busy: deque[Exchange] = deque()  # of whose last read there is more to hand over
+        self._lost: Callable[[], None] | None = None  # what is to be done when there is nothing more
         self._farewell: str | None = None  # the code of the server's GOAWAY
         self.max_streams: int | None = None
         self.leaving = False
@@ -83,13 +87,38 @@ class Connection:
         last = None if self._unframed else self._last
         for exchange in touched:
             of_it = stamp if exchange is last else stamp.followed()
-            if not exchange.end.done() and (end := exchange.hand_over(of_it)) is not None:
+            if exchange.end.done():
+                continue
+            if (end := exchange.hand_over(of_it)) is not None:
                 self._finish(exchange, end)
+            elif exchange.busy:
+                self._busy.append(exchange)
+        if self._busy:
+            self._wire.work_off(self._go_on)
         if broken is None and self._wire.unwritten > _MAX_UNREAD:
             broken = "the server asks for answers and reads none of them"
         if broken is not None:
             self._give_up(broken)
+        if self._wider:
+            self._wider = False
+            self._send_bodies()
         self._move_on()
+
+    def _go_on(self) -> bool:
+        """The next step of what the last read has brought, of one exchange; whether it was the last of all."""
+        if self._busy:
+            exchange = self._busy.popleft()
+            if not exchange.end.done():
+                if (end := exchange.go_on(self._stamp.ns)) is not None:
+                    self._finish(exchange, end)
+                    self._move_on()
+                elif exchange.busy:
+                    self._busy.append(exchange)
+        if self._busy:
+            return False
+        if self._lost is not None:
+            self._lost()
+        return True
 
     def written(self) -> None:
         """The server takes more."""
@@ -99,7 +128,11 @@ class Connection:
     def lost(self, error: OSError | None) -> None:
         """The connection is over."""
         reset = isinstance(error, ConnectionResetError)
-        self._lose(what="reset" if reset else "closed", at_ns=self._clock(), reset=reset)
+        lose = partial(self._lose, what="reset" if reset else "closed", at_ns=self._clock(), reset=reset)
+        if self._busy:
+            self._lost = lose
+        else:
+            lose()
 
     # --- the exchanges' side --------------------------------------------------------------------------------------
 
@@ -159,7 +192,7 @@ class Connection:
             case RemoteSettingsChanged():
                 self._settings(event)
             case WindowUpdated():
-                self._send_bodies()
+                self._wider = True
             case DataReceived():
                 self._data(event)
             case ResponseReceived() if exchange := self._touch(event.stream_id):
@@ -195,7 +228,7 @@ class Connection:
             self.max_streams = limit.new_value
             for exchange in (*self._open.values(), *self._waiting):
                 exchange.trace.max_streams = limit.new_value
-        self._send_bodies()  # the streams' windows may have grown
+        self._wider = True  # the streams' windows may have grown
         if not self.ready.done():
             self.ready.set_result(None)
 

@@ -58,19 +58,30 @@ class Exchange:
         """Whether the response's head is here."""
         return self.response is not None
 
+    @property
+    def busy(self) -> bool:
+        """Whether there is more of what was handed over: `go_on` is to be called, and nothing else is handed over before."""
+        return self.response is not None and self.response.busy
+
     def hand_over(self, stamp: Stamp) -> End | None:
         """Give the sink what one read has brought; the exchange's end where it has come to one."""
         data, wire_bytes = b"".join(self.pieces), self.wire_bytes
         self.pieces.clear()
         self.wire_bytes = 0
         self.received += len(data)
-        if wire_bytes and self.response is not None and (end := self.response.take(stamp, wire_bytes, data)) is not None:
-            return end
+        end = self.response.take(stamp, wire_bytes, data) if wire_bytes and self.response is not None else None
+        return end if end is not None or self.busy else self._end(stamp.ns)
+
+    def go_on(self, at_ns: int) -> End | None:
+        """Give the sink the next step of what the read has brought; the same end. `at_ns` is the stamp of that read."""
+        end = self.response.go_on() if self.response is not None else None
+        return end if end is not None or self.busy else self._end(at_ns)
+
+    def _end(self, at_ns: int) -> End | None:
+        """What the read says of the end of the response."""
         if self.complete:
-            return self._proper_end(stamp.ns)
-        if self.reset is not None:
-            return self._reset(stamp.ns, self.reset)
-        return None
+            return self._proper_end(at_ns)
+        return None if self.reset is None else self._reset(at_ns, self.reset)
 
     def _proper_end(self, at_ns: int) -> End:
         """END_STREAM is the end where the body is as long as was said (RFC 9113, section 8.1.1), and can be decoded."""

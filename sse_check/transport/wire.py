@@ -8,6 +8,7 @@ that a read below it keeps its stamp, and so that a connection costs what it nee
 import asyncio
 import socket
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Protocol
 
@@ -38,14 +39,17 @@ class Wire:
     """One connection, over TLS from `secure` on. Its socket is its own from here on."""
 
     __slots__ = (
-        "_arrivals", "_error", "_incoming", "_loop", "_outgoing", "_receiver", "_records", "_shaken", "_sock", "_tls", "_unwritten", "closed",
+        "_arrivals", "_error", "_incoming", "_loop", "_outgoing", "_paused", "_polls", "_receiver", "_records", "_shaken", "_sock", "_tls",
+        "_unwritten", "closed",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket) -> None:
         """Take over a connected socket, which does not block. Nothing is read before `secure` or `attach`."""
         self._sock = sock
         self._loop = asyncio.get_running_loop()
-        self._arrivals = Arrivals(polls_of(self._loop))
+        self._polls = polls_of(self._loop)
+        self._arrivals = Arrivals(self._polls)
+        self._paused = False
         self._unwritten = b""
         self._receiver: Receiver | None = None
         self._tls: ssl.SSLObject | None = None
@@ -103,6 +107,23 @@ class Wire:
             data = self._outgoing.read()
         self._send(data)
 
+    def work_off(self, step: Callable[[], bool]) -> None:
+        """Read nothing until `step` says that it is done: it is called in the loop's turns, as long as they have time for it."""
+        if not self._paused:
+            self._paused = True
+            if not self.closed:
+                self._loop.remove_reader(self._sock)
+        self._loop.call_soon(self._step, step)
+
+    def _step(self, step: Callable[[], bool]) -> None:
+        if (self._polls is not None and self._polls.overdue()) or not step():
+            self._loop.call_soon(self._step, step)
+            return
+        self._paused = False
+        if not self.closed:
+            self._arrivals.left_behind()
+            self._loop.add_reader(self._sock, self._readable)
+
     def close(self) -> None:
         """End the connection; its receiver hears nothing more."""
         if self.closed:
@@ -120,6 +141,9 @@ class Wire:
     # --- the socket ---------------------------------------------------------------------------------------------------
 
     def _readable(self) -> None:
+        if self._polls is not None and self._polls.overdue():
+            self._arrivals.left_behind()
+            return
         try:
             data, ancillary = receive(self._sock, _READ_BYTES)
         except (BlockingIOError, InterruptedError):
