@@ -8,7 +8,7 @@ from typing import Final
 
 from sse_check.columns import Seconds
 from sse_check.precision import event_errors
-from sse_check.recording import Calibration, StreamRecording
+from sse_check.recording import ENDED_EARLY, Calibration, StreamRecording
 from sse_check.scenario import Criteria, Probe
 from sse_check.stamps import Stamps, find_both
 
@@ -133,7 +133,7 @@ def measure(stream: StreamRecording, probe: Probe, criteria: Criteria, calibrati
         maybe = sum(late <= criteria.event_deadline for late in early)
     head = None if stream.times.head_ns is None else stream.times.head_ns / _NS
     ended = stream.times.ended_ns / _NS
-    if stream.reason == "decided":
+    if stream.reason in ENDED_EARLY:
         reach = reach_of(probe, criteria, came=len(at), on_time=maybe, age=ended)
         expected = max(reach.on_time + reach.missed, min(len(at), known_events(probe) or len(at)))
     else:

@@ -38,7 +38,9 @@ Reason = Literal[
     "answer", "conversation", "decided",
 ]  # fmt: skip
 # Why sse-check itself ended a stream that was alive: what had not come by then may have been on its way.
-CUT_SHORT: Final[frozenset[Reason | None]] = frozenset({"interrupted", "budget", "decided"})
+CUT_SHORT: Final[frozenset[Reason | None]] = frozenset({"interrupted", "budget", "decided", "limit"})
+# The same in a run that was otherwise completed: what was missed by then counts, what was not due yet does not.
+ENDED_EARLY: Final[frozenset[Reason | None]] = frozenset({"decided", "limit"})
 
 # Who stamped the reads: the kernel, when the newest of a read's bytes arrived (SO_TIMESTAMPNS); this process (`user`), when
 # it took them; some by one, some by the other.

@@ -12,11 +12,12 @@ from sse_check.decision import first_event_missed, rate_lost
 from sse_check.diagnosis import Finding, Limits, Resume, by_stream, diagnose, find_limits, find_resumes, noise_limit
 from sse_check.diagnosis.holding import came_at_once
 from sse_check.diagnosis.landing import with_instances
+from sse_check.diagnosis.own import left_open
 from sse_check.diagnosis.variants import with_variants
 from sse_check.escape import quoted
 from sse_check.metrics import StreamMetrics, may_still_be_due, measure, percent
 from sse_check.precision import MeasurementError, measurement_error
-from sse_check.recording import CUT_SHORT, FallbackRecording, Recording
+from sse_check.recording import CUT_SHORT, ENDED_EARLY, FallbackRecording, Recording
 from sse_check.scenario import Criteria, Probe, Scenario
 from sse_check.units import format_duration, format_measured
 
@@ -165,7 +166,7 @@ def _criteria(
 ) -> list[CriterionResult]:
     """The founding criteria for one probe, over its streams, each with whether it is good; `failed` where one has a fault."""
     mine = [m for m, _ in streams]
-    quiet = not failed and all(not m.expected and _heartbeats_flow(m) and m.stream.reason != "decided" for m in mine)
+    quiet = not failed and all(not m.expected and _heartbeats_flow(m) and m.stream.reason not in ENDED_EARLY for m in mine)
     results = [
         _success_rate(probe, mine, criteria, failed=failed, quiet=quiet),
         _first_event(probe, mine, criteria, failed=failed, quiet=quiet),
@@ -196,11 +197,11 @@ def _success_rate(probe: Probe, mine: Sequence[StreamMetrics], criteria: Criteri
     detail = _rate_detail(mine, on_time, expected, criteria, failed=failed)
     maybe = sum(m.maybe_on_time for m in mine)
     passed = (False if failed else True if quiet else None) if not expected else _enough(on_time, maybe, expected, limit, confidence)
-    if expected and any(m.stream.reason == "decided" for m in mine):
+    if expected and any(m.stream.reason in ENDED_EARLY for m in mine):
         # What was not due yet may have been on time: only what was out of reach is known.
         passed, confidence = (False if rate_lost((m.reach for m in mine), limit, confidence) else None), None
         detail += (
-            " The run was ended before the others were due." if passed is None else " What else may have come would not have been enough."
+            " It was ended before any others were due." if passed is None else " What else may have come would not have been enough."
         )
     observed = percent(on_time, expected) if expected else None
     plain = CriterionResult(probe=probe.name, criterion="success_rate", passed=passed, observed=observed, limit=limit, detail=detail)
@@ -242,7 +243,7 @@ def _soon(m: StreamMetrics, criteria: Criteria) -> bool | None:
 def _rate_detail(mine: Sequence[StreamMetrics], on_time: int, expected: int, criteria: Criteria, *, failed: bool) -> str:
     if not expected:
         beats = sum(len(m.stream.comments_ns) for m in mine)
-        yet = " yet when the run was ended early" if any(m.stream.reason == "decided" for m in mine) else ""
+        yet = " yet when it was ended early" if any(m.stream.reason in ENDED_EARLY for m in mine) else ""
         return f"No event came, and none was known to be due{yet}" + (f"; {beats} heartbeats came through." if beats else ".")
     since = {"request": "the request", "previous": "the event before", "sent": "its sending"}[criteria.deadline_from]
     if criteria.deadline_from == "sent" and all(m.stamps is None for m in mine):
@@ -279,16 +280,16 @@ def _first_event(probe: Probe, mine: Sequence[StreamMetrics], criteria: Criteria
     slowest = max(times, default=None)
     late = slowest is not None and slowest > criteria.first_event
     # Of those that were ended early, the ones whose first event was not due yet.
-    waiting = sum(m.first_event is None and m.stream.reason == "decided" and not _owed(m, criteria) for m in mine)
+    waiting = sum(m.first_event is None and m.stream.reason in ENDED_EARLY and not _owed(m, criteria) for m in mine)
     silent = len(mine) - len(times) - waiting
     passed: bool | None
     if silent and not late:
         owed = failed or any(_owed(m, criteria) for m in mine if m.first_event is None)
         passed, detail = (False if owed else True if quiet else None), f"No first event in {silent} of {len(mine)} streams."
     elif waiting and not late:
-        passed, detail = None, f"No first event yet in {waiting} of {len(mine)} streams when the run was ended early."
+        passed, detail = None, f"No first event yet in {waiting} of {len(mine)} streams when they were ended early."
     else:
-        soon = [_soon(m, criteria) for m in mine if m.first_event is not None or m.stream.reason != "decided"]
+        soon = [_soon(m, criteria) for m in mine if m.first_event is not None or m.stream.reason not in ENDED_EARLY]
         passed = False if False in soon else None if None in soon else True
         last = max(mine, key=lambda m: m.first_event or 0.0)
         detail = f"First event after {format_measured(max(times), last.first_event_error)}, limit {format_duration(criteria.first_event)}."
@@ -308,14 +309,14 @@ def _first_event(probe: Probe, mine: Sequence[StreamMetrics], criteria: Criteria
 
 def _owed(m: StreamMetrics, criteria: Criteria) -> bool:
     """Whether a stream without an event should have had one."""
-    return first_event_missed(None, m.ended, m.probe, criteria) if m.stream.reason == "decided" else bool(m.expected)
+    return first_event_missed(None, m.ended, m.probe, criteria) if m.stream.reason in ENDED_EARLY else bool(m.expected)
 
 
 def stream_passed(m: StreamMetrics, criteria: Criteria, findings: Sequence[Finding]) -> bool | None:
     """Whether one stream by itself, with its findings, is good; None where it showed nothing to judge by."""
     if any(f.severity == "error" for f in findings):
         return False
-    if m.stream.reason == "decided":
+    if m.stream.reason in ENDED_EARLY:
         return (
             False
             if first_event_missed(m.first_event, m.ended, m.probe, criteria, m.first_event_error or 0.0)
@@ -351,6 +352,8 @@ def _verdict(
         # Too rare for a percentile, but one freeze delays all that comes meanwhile, and then hands it over at once.
         reason = f"The measuring machine stood still for {format_duration(frozen)}: what looks late or held back may have been the machine."
         return "inconclusive", (reason, *(f.message for f in errors))
+    if not errors and (own := left_open(findings, {c.probe for c in missed})):
+        return "inconclusive", (*(f.message for f in own), *(f"{quoted(c.probe)}: {c.detail}" for c in (*missed, *unknown)))
     if errors or missed:
         died = (f"The service {quoted(s.name)} {s.state} while it was asked." for s in recording.services if s.state.startswith("exited"))
         return "not-viable", (*(f.message for f in errors), *(f"{quoted(c.probe)}: {c.detail}" for c in missed), *died)

@@ -23,7 +23,7 @@ _BY_TIME: Final = frozenset({"slow-first-event", "delayed-headers"})
 _BY_SEARCH: Final = frozenset({"idle-timeout", "duration-limit", "no-heartbeat"})
 # Where a stream was never opened, nothing else could be seen.
 _HIDES: Final = frozenset({"refused", "http-error", "not-sse"})
-_NO_FAULT: Final = frozenset({"runner-noise", "regression"})
+_NO_FAULT: Final = frozenset({"runner-noise", "own-limit", "regression"})
 # One event of many is enough for it, so that every second stream may have it by chance.
 _OF_MANY: Final = frozenset({"lost-events"})
 # So many streams, all with a fault that none had before, are no chance. Were half of all streams to have it, the worst

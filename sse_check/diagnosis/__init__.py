@@ -14,6 +14,7 @@ from sse_check.diagnosis.limit_findings import limit_findings, open_sizes, with_
 from sse_check.diagnosis.limits import Bound, Limits, find_limits
 from sse_check.diagnosis.localhost import of_place
 from sse_check.diagnosis.opening import company_of
+from sse_check.diagnosis.own import own_limits
 from sse_check.diagnosis.platforms import Hop, idle_limit
 from sse_check.diagnosis.resuming import Resume, find_resumes, resume_findings
 from sse_check.diagnosis.rules import RULES
@@ -51,9 +52,10 @@ __all__ = [
 # The measurement is too coarse to judge a limit when its own error reaches this share of it.
 NOISE_SHARE: Final = 0.1
 
-# What one stream, or the streams of one probe, can show; then what is the measuring machine's, and what takes two runs.
+# What one stream, or the streams of one probe, can show; then what is the measuring machine's and sse-check's own, and what takes two
+# runs.
 FAULTS: Final = tuple(rule.code for rule in RULES)
-CODES: Final = (*FAULTS, "runner-noise", "regression")
+CODES: Final = (*FAULTS, "runner-noise", "own-limit", "regression")
 
 _CONFIDENCE_ORDER: Final[dict[Confidence, int]] = {"certain": 0, "likely": 1, "possible": 2}
 
@@ -81,6 +83,7 @@ def diagnose(
     hops = tuple({hop.name: hop for m in metrics for hop in hops_of(m)}.values())
     findings = with_measured(findings, limit_findings(limits, hops), hops)
     findings += [msgspec.structs.replace(f, fixes=f.fixes or cures(f.code, hops)) for f in resume_findings(resumes)]
+    findings += own_limits(metrics)
     findings += _runner_noise(criteria, environment, error)
     order = {code: number for number, code in enumerate(CODES)}
     return tuple(sorted(findings, key=lambda f: (SEVERITIES.index(f.severity), order[f.code])))

@@ -104,6 +104,10 @@ CURES: Final[dict[str, tuple[Fix, ...]]] = {
         Fix(where="scenario", text="Run it again before a rollback: a figure that stays is the deployment's, one that comes and goes with the hour is its load.", source=f"{DOCS}/diagnoses.md#regression"),
         Fix(where="workflow", text="If the change is meant, name this run's `report.json` as the baseline from now on.", source=f"{DOCS}/reports.md#compared-with-an-earlier-run"),
     ),
+    "own-limit": (
+        Fix(where="scenario", text="End the stream before that: `until: {duration: 30s}`, or after a number of events, `until: {events: 1000}`; or open fewer at once.", source=f"{DOCS}/diagnoses.md#own-limit"),
+        Fix(where="application", text="If it should not send so much, look at what it sends: `recording.ndjson` has the size of each event and read.", source=f"{DOCS}/diagnoses.md#own-limit"),
+    ),
     "runner-noise": (
         Fix(where="workflow", text="Run again on a runner that does nothing else meanwhile.", source=f"{DOCS}/diagnoses.md#runner-noise"),
     ),

@@ -90,7 +90,7 @@ def not_sse(v: View) -> Sign | None:
     size = sum(stream.reads.body_bytes)
     if not signs_of_sse and stream.oversized:
         return Sign(message=f"The body is a line that never ends: {size:,} bytes without an event.", evidence={**figures, "bytes": size})
-    if not signs_of_sse and (stream.unknown_lines or (size and stream.ended in ("eof", "error"))):
+    if not signs_of_sse and (stream.unknown_lines or (size and stream.ended in ("eof", "error") and stream.reason != "limit")):
         return Sign(
             message=f"The body holds no event: {size:,} bytes, {stream.unknown_lines} lines that are no field of an event stream.",
             evidence={**figures, "bytes": size},
