@@ -1,7 +1,7 @@
 """What a server may make a run keep, and for how long it may keep the loop: beyond these bounds sse-check ends a stream and says so.
 
 A stream has bounds of its own, so that one that floods takes no place from the others; all of them together have one, so that a
-run needs no more memory than is stated (docs/limits-of-sse-check.md), however many there are and whatever they send.
+run needs no more memory than is stated (docs/own-limits.md), however many there are and whatever they send.
 """
 
 from collections.abc import Iterable

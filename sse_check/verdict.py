@@ -200,9 +200,7 @@ def _success_rate(probe: Probe, mine: Sequence[StreamMetrics], criteria: Criteri
     if expected and any(m.stream.reason in ENDED_EARLY for m in mine):
         # What was not due yet may have been on time: only what was out of reach is known.
         passed, confidence = (False if rate_lost((m.reach for m in mine), limit, confidence) else None), None
-        detail += (
-            " It was ended before any others were due." if passed is None else " What else may have come would not have been enough."
-        )
+        detail += " It was ended before any others were due." if passed is None else " What else may have come would not have been enough."
     observed = percent(on_time, expected) if expected else None
     plain = CriterionResult(probe=probe.name, criterion="success_rate", passed=passed, observed=observed, limit=limit, detail=detail)
     if confidence is None or not expected:

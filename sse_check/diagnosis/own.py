@@ -17,13 +17,13 @@ def own_limits(metrics: Sequence[StreamMetrics]) -> list[Finding]:
     """One finding for each probe of whose streams one was ended, or lacks an event, by a bound of sse-check's own.
 
     Of the streams that the scenario asked for, and only where the answer was a stream: the page of an error is cut off as well.
-    A warning where a stream was ended, a note where only single events were too large.
+    A warning where a stream was ended, a note where only single ones of its events were too large.
     """
     findings = []
     asked = [m for m in metrics if m.stream.factor is None and m.stream.head is not None and m.stream.head.status == 200]
     for probe in dict.fromkeys(m.stream.probe for m in asked):
         mine = [m for m in asked if m.stream.probe == probe]
-        ended, lacking = [m for m in mine if m.stream.reason == "limit"], [m for m in mine if m.stream.oversized]
+        ended, lacking = [m for m in mine if m.stream.reason == "limit"], [m for m in mine if m.stream.oversized and m.total]
         if ended:
             first = min(ended, key=lambda m: m.ended)
             findings.append(

@@ -24,6 +24,7 @@ _MAX_PROXY_ANSWER: Final = 64 * 1024
 # What a request-target may hold as it is: visible ASCII. The rest is percent-encoded, as browsers do.
 _AS_IT_IS: Final = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 
+_MAX_HOST: Final = 254  # RFC 1035, section 2.3.4, and a final dot; to encode a much longer one takes seconds
 # URL Standard, "forbidden domain code point", as far as one can be left in a host: a proxy would take it for the end of the host's name.
 _NO_HOST: Final = frozenset(map(chr, range(0x21))) | frozenset('<>\\^`|"{}\x7f')
 
@@ -68,6 +69,8 @@ def target_of(url: str) -> Target:
         raise ValueError("the URL names no host")
     if any(character in _NO_HOST for character in host):
         raise ValueError("the URL's host holds a character that no host has")
+    if len(host) > _MAX_HOST:
+        raise ValueError(f"the URL's host is longer than any name is ({_MAX_HOST} characters)")
     if not host.isascii():
         host = host.encode("idna").decode()
     scheme = parts.scheme.lower()
