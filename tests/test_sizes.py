@@ -19,6 +19,7 @@ from sse_check.transport import Request
 from sse_check.transport.arrival import Loop, Stamp
 from sse_check.transport.body import Body
 from tests.hostile import sizes
+from tests.support.flood import flood, flooding
 from tests.support.process import ROOT
 from tests.support.servers import answering, raw_server
 from tests.support.streams import every, judged, probe, scenario, stream
@@ -162,6 +163,31 @@ def test_the_end_of_a_connection_waits_for_what_came_before_it(secure: bool):
     with asyncio.Runner(loop_factory=Loop) as runner:
         seen = runner.run(checked(sizes.server_context() if secure else None))
     assert (len(seen.events), seen.ended) == (100_000, "eof")
+
+
+async def test_over_http2_what_a_read_decodes_to_is_whole_and_all_streams_get_theirs():
+    """
+    The response's end came with its data, which took many steps to be taken apart: nothing of it is lost.
+    """
+    body = gzip.compress(b"data: x\n\n" * 100_000)
+    assert len(body) < 16_384
+    tls = sizes.server_context(h2=True)
+    with flooding(sizes.framed(sizes.response(("content-encoding", "gzip")) + sizes.frame(0, 1, 1, body)), tls=tls, ask=False) as base:
+        text = f"version: 1\nfollow_up: false\ntarget: {{url: '{base}', tls: {{verify: false}}}}\nprobes: [{{name: p, path: /, protocol: h2, timeout: 20s}}]\n"
+        (seen,) = (await check(load(text.encode(), file="test.yml"))).recording.streams
+    assert (len(seen.events), seen.ended) == (100_000, "eof")
+
+
+async def test_a_run_ends_a_stream_where_all_of_them_have_no_room(monkeypatch: pytest.MonkeyPatch):
+    """
+    The bound of the run is that of its streams, and the stream's error names it.
+    """
+    monkeypatch.setattr("sse_check.pipeline.run_bytes", lambda free: MIB)
+    with flooding(flood(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n", b"data: x\n\n")) as base:
+        text = f"version: 1\nfollow_up: false\ntarget: {{url: '{base}'}}\nprobes: [{{name: p, path: /, timeout: 20s}}]\n"
+        checked = await check(load(text.encode(), file="test.yml"))
+    assert checked.recording.streams[0].error == "more than 1,048,576 bytes to keep of all streams together"
+    assert checked.result.verdict == "inconclusive"
 
 
 def test_timers_are_served_while_a_bomb_is_taken_apart():

@@ -289,19 +289,25 @@ def good(sock: socket.socket, request: bytes) -> None:
     sock.sendall(chunk(b"event: done\ndata: {}\n\n") + chunk(b""))
 
 
-def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    """HTTP/2: a frame (RFC 9113, section 4.1)."""
     return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
 
 
-_OK: Final = bytes(Encoder().encode([(":status", "200"), ("content-type", "text/event-stream")]))
-_ANSWER: Final = _frame(1, 4, 1, _OK)
+def response(*fields: tuple[str, str]) -> bytes:
+    """HTTP/2: the head of a good response on stream 1."""
+    return frame(1, 4, 1, bytes(Encoder().encode([(":status", "200"), ("content-type", "text/event-stream"), *fields])))
+
+
+_ANSWER: Final = response()
+_OK: Final = _ANSWER[9:]
 
 
 def framed(first: bytes, again: bytes = b"", *, read: bool = True) -> Serve:
     """HTTP/2: once the request of stream 1 is there these frames, and then these without end. `read`: what the client answers is taken."""
 
     def serve(sock: socket.socket, request: bytes) -> None:
-        sock.sendall(_frame(4, 0, 0, b""))
+        sock.sendall(frame(4, 0, 0, b""))
         _requested(sock)
         sock.sendall(first)
         if not again:
@@ -405,15 +411,15 @@ CASES: Final[tuple[Case, ...]] = (
     Case(name="100 streams of IDs of 250 characters", serve=counted(f"id: %d{'x' * 250}\ndata: 1\n\n"), probes="{name: p, path: /, timeout: 60s, until: {duration: 60s}, streams: 100}", verdicts=("inconclusive",), said=""),
     Case(name="50 streams of gzip", serve=bodied("gzip", lambda: zipped(b"data: x\n\n")), probes="{name: p, path: /, timeout: 60s, until: {duration: 60s}, streams: 50}", verdicts=("inconclusive",)),
     # HTTP/2.
-    Case(name="h2: endless CONTINUATION", serve=framed(_frame(1, 0, 1, _OK), _frame(9, 0, 1, b"\x00\x01a\x01b" * 100)), h2=True, tls=True, ask=False, probes="{name: p, path: /, timeout: 2s, protocol: h2}", said="not-sse"),
-    Case(name="h2: a table entry of 4 kB named 10,000 times", serve=framed(_frame(1, 4, 1, _OK + b"\x40\x01a\x7f\x81\x1e" + b"b" * 4000 + b"\xbe" * 10_000)), h2=True, tls=True, ask=False, probes="{name: p, path: /, timeout: 2s, protocol: h2}", said="not-sse"),
-    Case(name="h2: SETTINGS without end", serve=framed(_ANSWER, _frame(4, 0, 0, b"\x00\x03\x00\x00\x00\x64")), h2=True, tls=True, ask=False, probes="{name: p, path: /, timeout: 2s, protocol: h2}", verdicts=("not-viable", "inconclusive")),
-    Case(name="h2: PING without end", serve=framed(_ANSWER, _frame(6, 0, 0, b"12345678")), h2=True, tls=True, ask=False, probes="{name: p, path: /, timeout: 2s, protocol: h2}", verdicts=("not-viable", "inconclusive")),
-    Case(name="h2: PING without end, and no answer taken", serve=framed(_ANSWER, _frame(6, 0, 0, b"12345678"), read=False), h2=True, tls=True, ask=False, probes="{name: p, path: /, timeout: 2s, protocol: h2}", verdicts=("not-viable", "inconclusive")),
-    Case(name="h2: RST_STREAM without end", serve=framed(b"", _frame(3, 0, 1, b"\x00\x00\x00\x08")), h2=True, tls=True, ask=False, probes="{name: p, path: /, timeout: 2s, protocol: h2}", verdicts=("not-viable",)),
-    Case(name="h2: empty DATA without end", serve=framed(_ANSWER, _frame(0, 0, 1, b"")), h2=True, tls=True, ask=False, probes="{name: p, path: /, timeout: 2s, protocol: h2}", verdicts=("not-viable", "inconclusive")),
-    Case(name="h2: WINDOW_UPDATE without end", serve=framed(_ANSWER, _frame(8, 0, 1, b"\x00\x00\x00\x01")), h2=True, tls=True, ask=False, probes="{name: p, path: /, timeout: 2s, protocol: h2, streams: 50}", verdicts=("not-viable", "inconclusive")),
-    Case(name="h2: no room for the request", serve=framed(_frame(4, 0, 0, b"\x00\x04\x00\x00\x00\x00")), h2=True, tls=True, ask=False, probes="{name: p, path: /, timeout: 2s, protocol: h2, method: POST, body: {a: 1}, until: {event: done}}", said="stalled"),
+    Case(name="h2: endless CONTINUATION", serve=framed(frame(1, 0, 1, _OK), frame(9, 0, 1, b"\x00\x01a\x01b" * 100)), h2=True, tls=True, ask=False, probes="{name: p, path: /, timeout: 2s, protocol: h2}", said="not-sse"),
+    Case(name="h2: a table entry of 4 kB named 10,000 times", serve=framed(frame(1, 4, 1, _OK + b"\x40\x01a\x7f\x81\x1e" + b"b" * 4000 + b"\xbe" * 10_000)), h2=True, tls=True, ask=False, probes="{name: p, path: /, timeout: 2s, protocol: h2}", said="not-sse"),
+    Case(name="h2: SETTINGS without end", serve=framed(_ANSWER, frame(4, 0, 0, b"\x00\x03\x00\x00\x00\x64")), h2=True, tls=True, ask=False, probes="{name: p, path: /, timeout: 2s, protocol: h2}", verdicts=("not-viable", "inconclusive")),
+    Case(name="h2: PING without end", serve=framed(_ANSWER, frame(6, 0, 0, b"12345678")), h2=True, tls=True, ask=False, probes="{name: p, path: /, timeout: 2s, protocol: h2}", verdicts=("not-viable", "inconclusive")),
+    Case(name="h2: PING without end, and no answer taken", serve=framed(_ANSWER, frame(6, 0, 0, b"12345678"), read=False), h2=True, tls=True, ask=False, probes="{name: p, path: /, timeout: 2s, protocol: h2}", verdicts=("not-viable", "inconclusive")),
+    Case(name="h2: RST_STREAM without end", serve=framed(b"", frame(3, 0, 1, b"\x00\x00\x00\x08")), h2=True, tls=True, ask=False, probes="{name: p, path: /, timeout: 2s, protocol: h2}", verdicts=("not-viable",)),
+    Case(name="h2: empty DATA without end", serve=framed(_ANSWER, frame(0, 0, 1, b"")), h2=True, tls=True, ask=False, probes="{name: p, path: /, timeout: 2s, protocol: h2}", verdicts=("not-viable", "inconclusive")),
+    Case(name="h2: WINDOW_UPDATE without end", serve=framed(_ANSWER, frame(8, 0, 1, b"\x00\x00\x00\x01")), h2=True, tls=True, ask=False, probes="{name: p, path: /, timeout: 2s, protocol: h2, streams: 50}", verdicts=("not-viable", "inconclusive")),
+    Case(name="h2: no room for the request", serve=framed(frame(4, 0, 0, b"\x00\x04\x00\x00\x00\x00")), h2=True, tls=True, ask=False, probes="{name: p, path: /, timeout: 2s, protocol: h2, method: POST, body: {a: 1}, until: {event: done}}", said="stalled"),
     # What is asked beside the streams.
     Case(name="mcp: an answer without end", serve=flood(_JSON + b"\r\n", b" "), probes="{name: p, path: /, timeout: 2s, preset: mcp, body: {name: t}}", verdicts=("not-viable",)),
     Case(name="mcp: tiny pieces of an answer", serve=flood(_HEAD + b"\r\n", b":\n", every=0.0002), probes="{name: p, path: /, timeout: 2s, preset: mcp, body: {name: t}}", verdicts=("not-viable",)),
