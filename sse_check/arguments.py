@@ -4,9 +4,10 @@ import argparse
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from sse_check import __version__
+from sse_check.escape import log_lines
 from sse_check.units import parse_duration, parse_percent
 
 FAIL_ON: Final = ("not-viable", "inconclusive", "never")
@@ -17,6 +18,10 @@ class _Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"allow_abbrev": False, **options})
+
+    def error(self, message: str) -> NoReturn:
+        """End with status 2. The message repeats arguments, which a workflow may have from a stranger."""
+        super().error(log_lines([message]))
 
 
 def parser() -> argparse.ArgumentParser:
