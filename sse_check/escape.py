@@ -25,7 +25,7 @@ Safe = NewType("Safe", str)
 _NAMED: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _CODE_SPAN: Final = re.compile(r"`[^`]*`")
 # A hyphen in a word is no markup, and codes of faults have them.
-_MARKUP: Final = re.compile(r"([\\`*_{}\[\]()#+!|~<>$]|(?<![0-9A-Za-z])-)")
+_MARKUP: Final = re.compile(r"([\\`*_{}\[\]()#+!|~$]|(?<![0-9A-Za-z])-)")
 _LINE: Final = 4000  # characters; the runner cuts a message at 4,096
 
 
@@ -93,8 +93,8 @@ def prose(text: str) -> Markdown:
 
 
 def literal(text: str) -> Markdown:
-    """Text for Markdown in which nothing is markup, a mention or a link."""
-    return _inert(_MARKUP.sub(r"\\\1", visible(text, _LINE).replace("&", "&amp;")))
+    """Text for Markdown in which nothing is markup, a mention or a link; nor an element where it stands within one (see `element`)."""
+    return _inert(_MARKUP.sub(r"\\\1", html.escape(visible(text, _LINE), quote=False)))
 
 
 def element(text: str) -> Markdown:
@@ -147,7 +147,8 @@ def command(name: str, message: str = "", **properties: str | int | None) -> Saf
     The runner writes the message into its log again, where it is no command any more, but is shown: so it is one line of
     visible text as any other.
     """
-    given = ",".join(f"{key}={command_property(visible(str(value), _LINE))}" for key, value in properties.items() if value is not None)
+    shown = {key: _unbracketed(visible(str(value), _LINE)) for key, value in properties.items() if value is not None}
+    given = ",".join(f"{key}={command_property(value)}" for key, value in shown.items())
     return Safe(f"::{name}{' ' + given if given else ''}::{command_data(_unbracketed(visible(message, _LINE)))}")
 
 

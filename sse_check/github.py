@@ -208,7 +208,7 @@ def show_logs(result: Result, out: TextIO) -> None:
     for service in result.services:
         if service.log:
             begin_group(f"Log of the service {service.name}", out)
-            put(log_lines(service.log.splitlines()), out)
+            put(log_lines(f"| {line}" for line in service.log.splitlines()), out)
             end_group(out)
 
 

@@ -29,7 +29,7 @@ _ROWS: Final = (200, 50, 10)  # rows of each folded table, fewer each time until
 _SHOWN: Final = 8  # rows of what is not folded: a phone's screen
 _STRIP_WIDTH: Final = 20  # of the strips in it
 _SECTION: Final = Markdown("\f")  # stands between sections in the template; no value can hold it: controls are spelled out
-_LINK: Final = re.compile(r"https://[^\s()<>\\]+")
+_LINK: Final = re.compile(r"https://[A-Za-z0-9._~:/?#@!$&',;=%+-]+")
 
 
 def summary_markdown(report: Report, limit: int = SUMMARY_LIMIT) -> str:
@@ -134,7 +134,8 @@ def _source(source: str, text: str) -> Markdown:
 
 def _diagnosis(code: str) -> Markdown:
     """A fault's code, as a link to what is said of it."""
-    return Markdown(f"[**{literal(code)}**]({DOCS}/diagnoses.md#{code})")
+    link = f"{DOCS}/diagnoses.md#{code}"
+    return Markdown(f"[**{literal(code)}**]({link})") if _LINK.fullmatch(link) else literal(code)
 
 
 def _name(stream: StreamResult) -> str:

@@ -116,7 +116,7 @@ def _gauge(family: _Family, run: tuple[str, str], result: Result) -> Gauge:
     values: dict[tuple[str, ...], float] = {}
     for labels, value in family.samples(result):
         if value is not None:
-            values.setdefault((*run, *labels), float(value))
+            values.setdefault((*run, *(visible(label, LABEL_LIMIT) for label in labels)), float(value))
     return Gauge(
         name=family.name,
         unit=family.unit,
@@ -153,11 +153,11 @@ def _verdicts(result: Result) -> Iterable[tuple[tuple[str, ...], float]]:
 
 def _build(result: Result) -> Iterable[tuple[tuple[str, ...], float]]:
     environment = result.environment
-    return [((visible(environment.version, LABEL_LIMIT), visible(environment.python, LABEL_LIMIT)), 1)]
+    return [((environment.version, environment.python), 1)]
 
 
 def _findings(result: Result) -> Iterable[tuple[tuple[str, ...], float]]:
-    return (((f.code, f.severity, visible(f.probe, LABEL_LIMIT)), 1) for f in result.findings)
+    return (((f.code, f.severity, f.probe), 1) for f in result.findings)
 
 
 def _limits(result: Result) -> Iterable[tuple[tuple[str, ...], float | None]]:
@@ -165,11 +165,11 @@ def _limits(result: Result) -> Iterable[tuple[tuple[str, ...], float | None]]:
     for found in result.limits:
         bounds = {"first_byte": found.first_byte, "idle": found.idle, "total": found.total}
         for limit, bound in bounds.items():
-            yield (visible(found.probe, LABEL_LIMIT), found.way, limit), bound.seconds
+            yield (found.probe, found.way, limit), bound.seconds
     for finding in result.findings:
         for limit, key in (("idle", "idle_timeout"), ("total", "max_duration")):
             seconds = finding.evidence.get(key)
-            yield (visible(finding.probe, LABEL_LIMIT), "target", limit), None if isinstance(seconds, str) else seconds
+            yield (finding.probe, "target", limit), None if isinstance(seconds, str) else seconds
 
 
 # --- of each probe ----------------------------------------------------------------------------------------------------
@@ -183,18 +183,18 @@ def _of_probe(name: str, unit: Unit, value: Callable[[_Probe], float | None], he
 
 
 def _probes(result: Result) -> dict[str, _Probe]:
-    """The probes that have streams or criteria, by their visible names."""
+    """The probes that have streams or criteria, by their names."""
     found: dict[str, _Probe] = {}
 
     def probe(name: str) -> _Probe:
-        return found.setdefault(visible(name, LABEL_LIMIT), _Probe(streams=[], criteria=[], errors=[]))
+        return found.setdefault(name, _Probe(streams=[], criteria=[], errors=[]))
 
     for stream in result.test_results:
         probe(stream.probe).streams.append(stream)
     for criterion in result.criteria:
         probe(criterion.probe).criteria.append(criterion)
     for finding in result.findings:
-        if finding.severity == "error" and visible(finding.probe, LABEL_LIMIT) in found:
+        if finding.severity == "error" and finding.probe in found:
             probe(finding.probe).errors.append(finding)
     return found
 
