@@ -29,6 +29,7 @@ Unit = Literal["seconds", "ratio", ""]
 
 # In characters. A scenario's names may be of any length, and a database keeps each label with each series.
 LABEL_LIMIT: Final = 200
+_COUNT: Final = 20  # what the count of the rest takes beyond it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +117,7 @@ def _gauge(family: _Family, run: tuple[str, str], result: Result) -> Gauge:
     values: dict[tuple[str, ...], float] = {}
     for labels, value in family.samples(result):
         if value is not None:
-            values.setdefault((*run, *(visible(label, LABEL_LIMIT) for label in labels)), float(value))
+            values.setdefault((*run, *(_label(label) for label in labels)), float(value))
     return Gauge(
         name=family.name,
         unit=family.unit,
@@ -124,6 +125,11 @@ def _gauge(family: _Family, run: tuple[str, str], result: Result) -> Gauge:
         labels=("scenario", "target", *family.labels),
         samples=tuple(Sample(labels=labels, value=value) for labels, value in values.items()),
     )
+
+
+def _label(text: str) -> str:
+    """A label's value; one that is visible and bounded already stays as it is."""
+    return text if text.isprintable() and len(text) <= LABEL_LIMIT + _COUNT else visible(text, LABEL_LIMIT)
 
 
 # --- of the run -------------------------------------------------------------------------------------------------------
@@ -183,18 +189,18 @@ def _of_probe(name: str, unit: Unit, value: Callable[[_Probe], float | None], he
 
 
 def _probes(result: Result) -> dict[str, _Probe]:
-    """The probes that have streams or criteria, by their names."""
+    """The probes that have streams or criteria, by their visible names."""
     found: dict[str, _Probe] = {}
 
     def probe(name: str) -> _Probe:
-        return found.setdefault(name, _Probe(streams=[], criteria=[], errors=[]))
+        return found.setdefault(visible(name, LABEL_LIMIT), _Probe(streams=[], criteria=[], errors=[]))
 
     for stream in result.test_results:
         probe(stream.probe).streams.append(stream)
     for criterion in result.criteria:
         probe(criterion.probe).criteria.append(criterion)
     for finding in result.findings:
-        if finding.severity == "error" and finding.probe in found:
+        if finding.severity == "error" and visible(finding.probe, LABEL_LIMIT) in found:
             probe(finding.probe).errors.append(finding)
     return found
 
