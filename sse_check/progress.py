@@ -115,8 +115,8 @@ class Progress(Audience):
         table = Table(
             box=None,
             pad_edge=False,
-            title=Text(visible(self._stage), style="bold"),
-            caption=Text(visible(self._said)),
+            title=Text(log_lines([self._stage]), style="bold"),
+            caption=Text(log_lines([self._said])),
             title_justify="left",
             caption_justify="left",
         )
@@ -127,7 +127,12 @@ class Progress(Audience):
             state, style = _state(watched.stream)
             gap, silence = _gaps(watched, now)
             table.add_row(
-                Text(watched.name), _strip(watched, now), Text(state, style=style), str(len(watched.stream.events_ns)), gap, silence
+                Text(log_lines([watched.name])),
+                _strip(watched, now),
+                Text(state, style=style),
+                str(len(watched.stream.events_ns)),
+                gap,
+                silence,
             )
         if len(self._streams) > len(rows):
             table.add_row(f"and {len(self._streams) - len(rows)} more")
