@@ -1,15 +1,22 @@
 """The ways out of sse-check: each is known, takes only what has been made harmless, and is proven by reading what leaves by it."""
 
 import ast
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
+import yaml
 
-from tests.hostile import attacks, readers, saturated
-from tests.support.process import ROOT
+from sse_check import cli
+from sse_check.errors import UsageError
+from sse_check.probe import as_url
+from tests.hostile import attacks, exits, readers, saturated
+from tests.support.process import ROOT, sse_check
 
 PACKAGE: Final = ROOT / "sse_check"
 
@@ -178,3 +185,104 @@ def test_no_text_of_a_report_is_more_than_text_at_any_exit(names: tuple[str, ...
     text = "".join(attacks.marked(name).decode("utf-8", "replace") for name in names)
 
     assert {name: found for name, found in saturated.complaints(text, len(names)).items() if found} == {}
+
+
+@pytest.mark.parametrize(("way", "number"), [("action", 0), ("action", 34), ("command line", 17), ("terminal", 51)])
+async def test_nothing_of_a_hostile_server_is_more_than_text(way: str, number: int):
+    """
+    The real action and command line against a server whose every byte is an attack, by a scenario whose every name is one: each
+    exit is there, reads as it should, and holds attacks as text. `python -m tests.hostile exits` tries every attack in every slot.
+    """
+    async with exits.left_by(exits.WAYS[way][0], number) as left:
+        assert left.bad == {}
+        assert left.status == 1  # a server that answers nothing properly is not viable
+        silent = {"stderr", "GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH", "GITHUB_STATE"} if way == "action" else set()
+        assert {name for name in left.texts if left.marks(name) == 0} == silent
+
+
+def hostile_error(name: str, kind: type[Exception]) -> Exception:
+    return kind(attacks.as_text(name))
+
+
+@pytest.mark.parametrize("name", attacks.ATTACKS)
+@pytest.mark.parametrize("annotations", [True, False], ids=["action", "command line"])
+def test_what_ends_the_program_is_told_as_text(name: str, annotations: bool, capsys: pytest.CaptureFixture[str]):
+    """
+    The text of an error of the user's, or of a defect with its trace, reads as any other line, halves of pairs in it too.
+    """
+    for kind, status in ((UsageError, 2), (RuntimeError, 70)):
+
+        def fails(kind: type[Exception] = kind) -> int:
+            raise hostile_error(name, kind)
+
+        assert cli._guarded(fails, sys.stdout, [], annotations=annotations) == status
+        assert list(readers.log(capsys.readouterr().out, action=annotations)) == []
+
+
+@pytest.mark.parametrize("name", attacks.ATTACKS)
+def test_arguments_are_repeated_as_text(name: str, capsys: pytest.CaptureFixture[str]):
+    """
+    What is wrong with an argument is told with the argument in it: one that holds lines and commands is one line, and no command.
+    """
+    text = attacks.as_text(name)
+    for given in (["probe", "http://a.example", "--x", text], ["probe", "http://a.example", f"--deadline={text}"], [f"x{text}"]):
+        with pytest.raises(SystemExit):
+            cli.main(given)
+        said = capsys.readouterr().err
+        assert list(readers.log(said, action=False)) == []
+        assert said.splitlines()[-1].startswith("sse-check")
+
+
+@pytest.mark.parametrize("name", attacks.ATTACKS)
+def test_a_scenario_that_is_wrong_is_told_as_text(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """
+    Its file's name, its keys and its values are a fork's: each mistake is one line all the same.
+    """
+    shown = attacks.marked(name).decode("utf-8", "replace")
+    quoted = yaml.safe_dump(shown, default_style='"', width=1_000_000).strip()
+    file = tmp_path / (attacks.as_text(name).replace("/", "_").replace("\0", "_")[:40] + ".yml")
+    for text in (f"version: 1\n{quoted}: 1\nprobes: [{{name: {quoted}, path: {quoted}, until: {quoted}}}]\n", shown):
+        file.write_text(text, encoding="utf-8")
+        assert cli.main(["validate", str(file)]) == 2
+        said = capsys.readouterr().err
+        assert list(readers.log(said, action=False)) == []
+        assert all(str(tmp_path) in line for line in said.splitlines())
+
+
+def test_an_output_file_that_cannot_be_written_is_no_verdict(tmp_path: Path):
+    """
+    The action ends with the status of a defect: 1 would say that the deployment does not stream.
+    """
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "entrypoint.py")],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "GITHUB_OUTPUT": str(tmp_path / "none/output"), "INPUT_URL": "http://127.0.0.1:1/"},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (70, b"")
+
+
+def test_a_locale_without_our_signs_has_its_verdict_all_the_same():
+    """
+    What an output's encoding cannot hold is spelled out.
+    """
+    done = sse_check("probe", "http://127.0.0.1:1/", "--streams", "1", "--duration", "1s", env={"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 1
+    assert "\\u2718 not-viable" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("value", "url"),
+    [
+        ("/caf\u00e9".encode(), "/caf\u00e9"),
+        (b"/caf\xe9", "/caf%E9"),
+        (b"//\xc3\xbc.example/", "//\u00fc.example/"),
+        (b"/%C3%A9?a=b#c", "/%C3%A9?a=b#c"),
+    ],
+)
+def test_where_a_redirect_leads_is_read_as_browsers_read_it(value: bytes, url: str):
+    """
+    UTF-8, although no URL may hold it; bytes that are none are percent-encoded as they are.
+    """
+    assert as_url(value.decode("latin-1")) == url

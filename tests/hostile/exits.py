@@ -5,7 +5,6 @@ A run asks each slot once, each with another attack; as many runs as there are a
 
 import asyncio
 import base64
-import json
 import os
 import pty
 import subprocess
@@ -62,7 +61,7 @@ def attack_of(number: int, place: int) -> str:
 
 
 def scenario_of(servers: Origin, number: int, ca: Path) -> str:
-    """A scenario that asks every slot, and whose own names are attacks as well; JSON, which is YAML."""
+    """A scenario that asks every slot, and whose own names are attacks as well."""
     probes: list[dict[str, Any]] = []
     for place, slot in enumerate((*STREAMS, *SECURED)):
         attack = attack_of(number, place) if slot in STREAMS else attack_of(number, 0)
@@ -81,7 +80,7 @@ def scenario_of(servers: Origin, number: int, ca: Path) -> str:
         probes.append(probe)
     tried = [NAMES.index(attack_of(number, place)) for place in range(5)]
     wanted = marked(attack_of(number, 0)).decode("utf-8", "replace")[:60]
-    scenario = json.dumps(
+    scenario = yaml.safe_dump(
         {
             "version": 1,
             "name": marked(attack_of(number, 1)).decode("utf-8", "replace")[:150],
@@ -96,7 +95,8 @@ def scenario_of(servers: Origin, number: int, ca: Path) -> str:
                 {"batch": {"path": f"/batch/{tried[3]}"}},
                 {"batch": {"path": f"/batch-not-http/{tried[4]}", "expect": wanted}},
             ],
-        }
+        },
+        width=1_000_000,
     )
     return scenario.replace("${", "$${")
 
@@ -200,7 +200,7 @@ async def by_action(directory: Path, servers: Origin, number: int, ca: Path) -> 
 
 def _pushed(grouping: str, body: str) -> Iterator[str]:
     yield from (f"unseen in a label: {char}" for char in unseen_in(grouping.replace("\n", "")))
-    yield from readers.metrics(body + ("" if "# EOF" in body else "# EOF\n"))
+    yield from readers.metrics(body if body.endswith("# EOF\n") else body + "# EOF\n")
 
 
 def _left(status: int, reports: Path, texts: dict[str, str], read: dict[str, Iterator[str]]) -> Left:
@@ -252,7 +252,7 @@ async def by_terminal(directory: Path, servers: Origin, number: int, ca: Path) -
         await asyncio.to_thread(watching.join)
         os.close(ours)
     text = shown.decode("utf-8", "replace")
-    assert status in (0, 1, 3), f"no verdict, but status {status}: {ascii(text[-1000:])}"
+    assert status in (0, 1, 3), f"no verdict, but status {status}: {text[-1000:]!a}"
     return _left(status, directory / "reports", {"terminal": text}, {"terminal": readers.terminal(text)})
 
 
@@ -269,7 +269,7 @@ async def _ran(command: list[str], directory: Path, env: dict[str, str]) -> tupl
     )
     out, errors = await asyncio.wait_for(process.communicate(), _PATIENCE_S)
     said = out.decode() + errors.decode()
-    assert process.returncode in (0, 1, 3), f"no verdict, but status {process.returncode}: {ascii(said[:1000])} … {ascii(said[-1000:])}"
+    assert process.returncode in (0, 1, 3), f"no verdict, but status {process.returncode}: {said[:1000]!a} … {said[-1000:]!a}"
     return process.returncode, out.decode(), errors.decode()
 
 
