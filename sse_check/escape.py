@@ -57,6 +57,11 @@ def _spelled_out(char: str) -> str:
     return _NAMED.get(char) or (f"\\x{ord(char):02x}" if ord(char) < 0x100 else f"\\u{ord(char):04x}")
 
 
+def is_text(text: str) -> bool:
+    """Whether UTF-8 can hold it: arguments and variables of the environment may be of any bytes, which Python keeps as halves of pairs."""
+    return not any("\ud800" <= char <= "\udfff" for char in text)
+
+
 def quoted(text: str, limit: int = 200) -> str:
     """A stranger's value inside one of our sentences: between backticks, and without any of its own.
 

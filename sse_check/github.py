@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, Literal, TextIO
 
 from sse_check.errors import UsageError
-from sse_check.escape import command, log_lines, mask_command, put
+from sse_check.escape import command, is_text, log_lines, mask_command, put
 from sse_check.report import SUMMARY_LIMIT, Report, Result, summary_markdown
 from sse_check.report.exactness import exactness
 from sse_check.scenario import Mistake, Place
@@ -74,6 +74,9 @@ def read_inputs(environ: Mapping[str, str]) -> Inputs:
         raise UsageError(f'containers: "{containers}" is not known. Write true or false.')
     report_dir = _input(environ, "report-dir") or DEFAULT_REPORT_DIR
     inside_workspace(workspace, report_dir, "report-dir")
+    for name in ("scenario", "url", "variables", "baseline", "allow-hosts"):
+        if not is_text(_input(environ, name)):
+            raise UsageError(f"{name}: it holds bytes that are no UTF-8. Write it in UTF-8.")
     return Inputs(
         scenario=_input(environ, "scenario") or ".github/sse-check.yml",
         url=_input(environ, "url"),

@@ -273,6 +273,29 @@ def test_a_locale_without_our_signs_has_its_verdict_all_the_same():
 
 
 @pytest.mark.parametrize(
+    "given", [["http://127.0.0.1:1/\udcff"], ["http://127.0.0.1:1/", "--data", "\udcff"], ["http://127.0.0.1:1/", "-HA: \udcff"]]
+)
+def test_an_argument_that_is_no_text_is_the_users_to_mend(given: list[str], capsys: pytest.CaptureFixture[str]):
+    """
+    Bytes that are no UTF-8 can be in no report: status 2, before anything is sent.
+    """
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["probe", *given])
+    assert ended.value.code == 2
+    assert "holds bytes that are no UTF-8" in capsys.readouterr().err
+
+
+def test_a_secret_of_any_bytes_is_redacted_and_no_defect(tmp_path: Path):
+    """
+    The environment's values need be no UTF-8; such a secret is sent as it is, and is in no report.
+    """
+    (tmp_path / "s.yml").write_text('version: 1\nprobes: [{name: a, url: "http://127.0.0.1:1/", headers: {X-Key: "${KEY}"}}]\n')
+    done = sse_check("run", tmp_path / "s.yml", "--secret-env", "KEY", "--report-dir", tmp_path / "r", env={"KEY": "secret-\udcff-key"})
+    assert done.returncode == 1, done.stderr
+    assert not any(b"secret-" in path.read_bytes() for path in (tmp_path / "r").iterdir())
+
+
+@pytest.mark.parametrize(
     ("value", "url"),
     [
         ("/caf\u00e9".encode(), "/caf\u00e9"),
