@@ -1,6 +1,7 @@
 """The ways out of sse-check: each is known, takes only what has been made harmless, and is proven by reading what leaves by it."""
 
 import ast
+import asyncio
 import os
 import re
 import subprocess
@@ -14,9 +15,12 @@ import yaml
 
 from sse_check import cli
 from sse_check.errors import UsageError
+from sse_check.pipeline import check
 from sse_check.probe import as_url
+from sse_check.scenario import Probe, Scenario
 from tests.hostile import attacks, exits, readers, saturated
 from tests.support.process import ROOT, sse_check
+from tests.support.servers import SSE_HEAD, chunk, raw_server
 
 PACKAGE: Final = ROOT / "sse_check"
 
@@ -309,3 +313,20 @@ def test_where_a_redirect_leads_is_read_as_browsers_read_it(value: bytes, url: s
     UTF-8, although no URL may hold it; bytes that are none are percent-encoded as they are.
     """
     assert as_url(value.decode("latin-1")) == url
+
+
+async def test_a_redirect_of_raw_utf8_is_followed_to_where_browsers_go():
+    """
+    What is asked there is the percent-encoded form of its bytes.
+    """
+    asked = []
+
+    async def serve(request: bytes, writer: asyncio.StreamWriter) -> None:
+        asked.append(request.split(b" ")[1])
+        moved = b"HTTP/1.1 307 x\r\nLocation: /caf\xc3\xa9\r\nContent-Length: 0\r\n\r\n"
+        writer.write(moved if len(asked) == 1 else SSE_HEAD + chunk(b"data: 1\n\n") + chunk(b"") + b"\r\n")
+
+    async with raw_server(serve) as base:
+        run = await check(Scenario(version=1, name="x", probes=(Probe(name="a", url=f"{base}/"),), follow_up=False))
+    assert asked == [b"/", b"/caf%C3%A9"]
+    assert run.recording.streams[0].redirects[0].location == f"{base}/café"

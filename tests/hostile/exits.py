@@ -153,9 +153,9 @@ def _grouping(path: str) -> str:
 # --- the ways to run it -----------------------------------------------------------------------------------------------
 
 
-def _environment(**more: str) -> dict[str, str]:
+def _environment(servers: Origin, **more: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "INPUT_", "RUNNER_", "SSE_CHECK_"))}
-    return {**kept, "PYTHONPATH": str(ROOT), **more}
+    return {**kept, "PYTHONPATH": str(ROOT), "HTTPS_PROXY": servers.base, "NO_PROXY": "127.0.0.1", **more}
 
 
 async def by_action(directory: Path, servers: Origin, number: int, ca: Path) -> Left:
@@ -171,7 +171,7 @@ async def by_action(directory: Path, servers: Origin, number: int, ca: Path) -> 
     declared = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))["inputs"]
     inputs = {f"INPUT_{name.upper()}": spec.get("default", "") for name, spec in declared.items()}
     with monitor(marked(attack_of(number, 0))) as (base, got):
-        env = _environment(GITHUB_ACTIONS="true", RUNNER_DEBUG="1", GITHUB_WORKSPACE=str(workspace), SSE_CHECK_PUSHGATEWAY=base, SSE_CHECK_OTLP=base, HOME=str(directory), TMPDIR=str(directory))  # fmt: skip
+        env = _environment(servers, GITHUB_ACTIONS="true", RUNNER_DEBUG="1", GITHUB_WORKSPACE=str(workspace), SSE_CHECK_PUSHGATEWAY=base, SSE_CHECK_OTLP=base, HOME=str(directory), TMPDIR=str(directory))  # fmt: skip
         env |= {**{name: str(file) for name, file in files.items()}, **inputs}
         status, log, errors = await _ran([sys.executable, str(ROOT / "entrypoint.py")], workspace, env)
     reports = workspace / "sse-check-report"
@@ -212,8 +212,8 @@ def _left(status: int, reports: Path, texts: dict[str, str], read: dict[str, Ite
 async def by_command(directory: Path, servers: Origin, number: int, ca: Path) -> Left:
     """The command line into pipes, and `judge` of what it recorded, which prints JSON."""
     file = _scenario(directory, servers, number, ca)
-    status, out, errors = await _ran([*COMMAND, "run", file.name, "--report-dir", "reports"], directory, _environment())
-    _, printed, said = await _ran([*COMMAND, "judge", "reports/recording.ndjson", "--format", "json"], directory, _environment())
+    status, out, errors = await _ran([*COMMAND, "run", file.name, "--report-dir", "reports"], directory, _environment(servers))
+    _, printed, said = await _ran([*COMMAND, "judge", "reports/recording.ndjson", "--format", "json"], directory, _environment(servers))
     return _left(
         status,
         directory / "reports",
@@ -244,7 +244,7 @@ async def by_terminal(directory: Path, servers: Origin, number: int, ca: Path) -
     watching.start()
     try:
         process = await asyncio.create_subprocess_exec(
-            *COMMAND, "run", file.name, "--report-dir", "reports", cwd=directory, env=_environment(TERM="xterm-256color", COLUMNS="200"), stdin=its, stdout=its, stderr=its
+            *COMMAND, "run", file.name, "--report-dir", "reports", cwd=directory, env=_environment(servers, TERM="xterm-256color", COLUMNS="200"), stdin=its, stdout=its, stderr=its
         )  # fmt: skip
         status = await asyncio.wait_for(process.wait(), _PATIENCE_S)
     finally:

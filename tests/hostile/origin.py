@@ -127,7 +127,7 @@ ANSWERS: Final[dict[str, Callable[[bytes, bytes], bytes]]] = {
 STREAMS: Final = tuple(ANSWERS)[: tuple(ANSWERS).index("health")]
 CONVERSATIONS: Final = {"rpc": "mcp", "rpc-status": "mcp", "tool": "mcp", "endpoint": "mcp-sse"}
 # These break TLS, or what is spoken over it, each on a server of its own.
-SECURED: Final = ("certificate", "no-tls", "h2-stream", "h2-farewell")
+SECURED: Final = ("certificate", "no-tls", "h2-stream", "h2-farewell", "proxy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,9 +180,12 @@ async def origin(secured: str, ca: Path) -> AsyncIterator[Origin]:
     """
 
     async def answer(request: bytes, writer: asyncio.StreamWriter) -> None:
-        _, slot, number, *_ = (*request.split(b" ")[1].decode("latin-1").split("/"), "", "")
-        attack = marked(_NAMES[int(number) if number.isdecimal() else 0])
-        writer.write(ANSWERS.get(slot, ANSWERS["error"])(attack, request))
+        if request.startswith(b"CONNECT "):  # it is the proxy of the environment as well
+            writer.write(b"HTTP/1.1 503 " + attack + b"\r\n\r\n")
+            return
+        slot, number = [*request.split(b" ")[1].decode("latin-1").split("/"), "", ""][1:3]
+        wanted = marked(_NAMES[int(number) if number.isdecimal() else 0])
+        writer.write(ANSWERS.get(slot, ANSWERS["error"])(wanted, request))
 
     async def no_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(65536)
@@ -208,5 +211,11 @@ async def origin(secured: str, ca: Path) -> AsyncIterator[Origin]:
         port = await stack.enter_async_context(connection_server(no_tls))
         yield Origin(
             base=base,
-            secured={"certificate": certificate, "no-tls": f"https://127.0.0.1:{port}", "h2-stream": stream, "h2-farewell": farewell},
+            secured={
+                "certificate": certificate,
+                "no-tls": f"https://127.0.0.1:{port}",
+                "h2-stream": stream,
+                "h2-farewell": farewell,
+                "proxy": "https://proxied.example",
+            },
         )
