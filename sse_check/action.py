@@ -9,6 +9,7 @@ from sse_check import github
 from sse_check.baseline import Run as Baseline
 from sse_check.checking import check_addresses, observed, pushed
 from sse_check.errors import UsageError
+from sse_check.escape import put
 from sse_check.interruption import Interruption
 from sse_check.pipeline import Checked
 from sse_check.place import forget_missing_certificates
@@ -69,7 +70,7 @@ def run_action(environ: Mapping[str, str], interruption: Interruption, out: Text
     finally:
         github.hand_over(report_dir, inputs.workspace)
     github.show_logs(checked.result, out)
-    print(terminal_text(checked.result, report_dir=inputs.report_dir), file=out, flush=True)
+    put(terminal_text(checked.result, report_dir=inputs.report_dir), out)
     if inputs.debug:
         github.debug_result(checked.result, out)
     github.annotate_result(checked.result, out, places)

@@ -4,9 +4,10 @@ import argparse
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from sse_check import __version__
+from sse_check.escape import is_text, log_lines
 from sse_check.units import parse_duration, parse_percent
 
 FAIL_ON: Final = ("not-viable", "inconclusive", "never")
@@ -17,6 +18,19 @@ class _Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"allow_abbrev": False, **options})
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """The arguments. What is to be sent or reported must be text; a path may be of any bytes."""
+        parsed = super().parse_args(args, namespace)
+        for name, value in vars(parsed).items():
+            for text in value if isinstance(value, list) else [value]:
+                if isinstance(text, str) and not is_text(text):
+                    self.error(f'argument {name}: "{text}" holds bytes that are no UTF-8. Write it in UTF-8, or percent-encoded.')
+        return parsed
+
+    def error(self, message: str) -> NoReturn:
+        """End with status 2. The message repeats arguments, which a workflow may have from a stranger."""
+        super().error(log_lines([message]))
 
 
 def parser() -> argparse.ArgumentParser:

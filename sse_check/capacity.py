@@ -56,7 +56,7 @@ def prepare(scenario: Scenario, groups: Sequence[Sequence[StreamPlan]]) -> tuple
     """
     wanted, there = demand(scenario, groups), read_resources()
     if lacks := lacking(there, wanted):
-        raise UsageError("\n".join(lacks))
+        raise UsageError(*lacks)
     files = wanted.connections + SPARE_FILES + there.open_files
     if (why := allow_files(files)) is not None:
         raise UsageError(_too_few_files(files, wanted, f"the limit cannot be raised so far: {why}"))

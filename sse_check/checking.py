@@ -3,17 +3,35 @@
 import asyncio
 import logging
 import os
+import sys
+import threading
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from sse_check.baseline import Run as Baseline
 from sse_check.errors import UsageError
+from sse_check.escape import log_lines, put
 from sse_check.interruption import Interruption
 from sse_check.pipeline import Checked, ReportDirError, check, prepare_report_dir, publish
 from sse_check.progress import Progress
 from sse_check.redaction import Redactor
 from sse_check.scenario import Scenario, check_url
 from sse_check.shards import Part
+
+
+def quiet_libraries() -> None:
+    """Have nothing said beside ours: what libraries log, and what Python says of errors that nobody waits for, can hold a stranger's text.
+
+    What matters of it reaches the report; of such an error its type is told.
+    """
+    logging.getLogger().addHandler(logging.NullHandler())
+    warnings.simplefilter("ignore")
+    sys.unraisablehook = threading.excepthook = _tell_of_stray_error
+
+
+def _tell_of_stray_error(stray: "sys.UnraisableHookArgs | threading.ExceptHookArgs", /) -> None:
+    put(log_lines([f"sse-check: an error beside the run: {stray.exc_type.__name__}"]), sys.stderr)
 
 
 def check_addresses(**given: str | None) -> None:
@@ -52,8 +70,7 @@ def observed(
     part: Part,
 ) -> Checked:
     """Run the check with its progress shown, and write its reports. Raises UsageError, before anything is sent."""
-    # What libraries log can hold a stranger's text; what matters of it reaches the report.
-    logging.getLogger().addHandler(logging.NullHandler())
+    quiet_libraries()
 
     # Here, as what is judged only needs neither: the embedded server, and the connections.
     from sse_check.calibration import calibrate

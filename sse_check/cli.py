@@ -13,6 +13,7 @@ Each command is imported when it is asked for: to validate a scenario takes no e
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Final, TextIO
 
 from sse_check import __version__
@@ -34,7 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if argv is None else argv
     if list(given) == ["--version"]:
         # As the parser would, which takes as long to load as Python takes to start.
-        print(f"sse-check {__version__}")
+        from sse_check.escape import for_log, put
+
+        put(for_log(f"sse-check {__version__}"), sys.stdout)
         return 0
     secrets: list[str] = []
 
@@ -52,15 +55,16 @@ def action(environ: Mapping[str, str]) -> int:
     """Run as the GitHub Action: inputs from the environment, outputs in every case. Human output goes to stdout."""
     from sse_check.interruption import Interruption
 
+    secrets: list[str] = []
     with Interruption() as interruption:
-        from sse_check import github
-
-        # First of all: whatever happens from here on, a gate that reads the outputs stays shut.
-        github.write_first_outputs(environ)
-        secrets = list(github.read_secrets(environ).values())
-        github.mask(secrets, sys.stdout)
 
         def run() -> int:
+            from sse_check import github
+
+            # First of all: whatever happens from here on, a gate that reads the outputs stays shut.
+            github.write_first_outputs(environ)
+            secrets.extend(github.read_secrets(environ).values())
+            github.mask(secrets, sys.stdout)
             from sse_check.action import run_action
 
             return _exit_status(*run_action(environ, interruption, sys.stdout))
@@ -73,6 +77,9 @@ def _guarded(run: Callable[[], int], out: TextIO, secrets: Sequence[str], *, ann
 
     `secrets` are those that are known by the time something goes wrong: the trace of a defect may hold anything.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # where a locale has no ✔, that is no reason to end without a verdict
     try:
         return run()
     except KeyboardInterrupt:
@@ -90,7 +97,7 @@ def _failed(error: Exception, out: TextIO, secrets: Sequence[str], *, annotation
     import traceback
 
     from sse_check.errors import UsageError
-    from sse_check.escape import for_log
+    from sse_check.escape import for_log, log_lines, put
     from sse_check.redaction import Redactor
     from sse_check.scenario import ScenarioError
 
@@ -101,12 +108,15 @@ def _failed(error: Exception, out: TextIO, secrets: Sequence[str], *, annotation
             if isinstance(error, ScenarioError):
                 github.annotate_mistakes(error.mistakes, out)
             else:
-                github.annotate("error", str(error), out, title="sse-check")
-        print(for_log(str(error) if isinstance(error, ScenarioError) else f"sse-check: {error}"), file=out)
+                github.annotate("error", " ".join(error.args), out, title="sse-check")
+        lines = [*map(str, error.mistakes)] if isinstance(error, ScenarioError) else [*error.args]
+        if isinstance(error, UsageError):
+            lines[:1] = [f"sse-check: {line}" for line in lines[:1]]
+        put(log_lines(lines), out)
         return USAGE
     redact = Redactor(secrets).text
-    print(for_log(redact(f"sse-check: a defect of sse-check itself: {type(error).__name__}: {error}")), file=out)
-    print(for_log(redact("".join(traceback.format_exception(error)))), file=out)
+    put(log_lines([redact(f"sse-check: a defect of sse-check itself: {type(error).__name__}: {error}")]), out)
+    put(for_log(redact("".join(traceback.format_exception(error)))), out)
     return DEFECT
 
 
@@ -141,7 +151,7 @@ def _run_command(args: "argparse.Namespace") -> int:
 
 
 def _validate(args: "argparse.Namespace") -> int:
-    from sse_check.escape import for_log
+    from sse_check.escape import log_lines, put
     from sse_check.scenario import Variables, variables_in
     from sse_check.sources import load_file, variables_of
 
@@ -149,17 +159,19 @@ def _validate(args: "argparse.Namespace") -> int:
     load_file(args.scenario, Variables(values=given.values, secrets=given.secrets, assume=True))
     open_names = [name for name in variables_in(args.scenario.read_bytes()) if name not in given.values]
     needs = f" (needs the variables {', '.join(open_names)})" if open_names else ""
-    print(for_log(f"{args.scenario}: valid{needs}"))
+    put(log_lines([f"{args.scenario}: valid{needs}"]), sys.stdout)
     return 0
 
 
 def _schema(args: "argparse.Namespace") -> int:
     import json
 
+    from sse_check.escape import json_lines, put
+
     if args.of == "scenario":
         from sse_check.scenario import schema as schema_of
     else:
         from sse_check.report import report_schema as schema_of
 
-    print(json.dumps(schema_of(), indent=2))
+    put(json_lines(json.dumps(schema_of(), indent=2).encode()), sys.stdout)
     return 0

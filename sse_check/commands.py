@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from sse_check.checking import check_addresses, observed, pushed
+from sse_check.checking import check_addresses, observed, pushed, quiet_libraries
 from sse_check.errors import UsageError
-from sse_check.escape import for_log
+from sse_check.escape import for_log, json_lines, log_lines, put
 from sse_check.interruption import Interruption
 from sse_check.pipeline import Checked, ReportDirError, prepare_report_dir, publish, rejudge
 from sse_check.progress import Progress, show_result
@@ -60,7 +60,7 @@ def _check(scenario: Scenario, secrets: Sequence[str], args: argparse.Namespace)
         )
         _print_result(checked, args)
         for said in pushed(checked, args.pushgateway, args.otlp, secrets):
-            print(for_log(f"sse-check: {said}"), file=sys.stderr)
+            put(log_lines([f"sse-check: {said}"]), sys.stderr)
     return checked
 
 
@@ -87,7 +87,7 @@ VERDICTS: Final[Mapping[str, Callable[[argparse.Namespace], Checked]]] = {"run":
 def _print_result(checked: Checked, args: argparse.Namespace) -> None:
     """The result on stdout, and nothing else."""
     if args.format == "json":
-        print(report_json(checked.result).decode(), end="")
+        put(json_lines(report_json(checked.result)), sys.stdout)
     else:
         show_result(terminal_text(checked.result, report_dir=str(args.report_dir) if args.report_dir else None), sys.stdout)
 
@@ -96,12 +96,14 @@ def serve(args: argparse.Namespace) -> None:
     """The embedded server, up to a signal. Raises UsageError where its port cannot be had."""
     from sse_check.origin import endpoints, serving  # here: no check of another server needs it
 
+    quiet_libraries()
+
     async def until_a_signal() -> None:
         stopped = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stopped.set)
         async with serving(args.host, args.port) as base:
-            print(endpoints(base), flush=True)
+            put(for_log(endpoints(base)), sys.stdout)
             await stopped.wait()
 
     try:

@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Final, Literal, TextIO
 
 from sse_check.errors import UsageError
-from sse_check.escape import command_data, command_property, log_lines, visible
+from sse_check.escape import command, is_text, log_lines, mask_command, put
 from sse_check.report import SUMMARY_LIMIT, Report, Result, summary_markdown
 from sse_check.report.exactness import exactness
 from sse_check.scenario import Mistake, Place
 
 # A step keeps ten annotations of a kind (actions/runner, ExecutionContext.cs): nine, and one that counts the rest.
 _MAX_ANNOTATIONS: Final = 9
-_MAX_MESSAGE: Final = 4000  # the runner cuts at 4,096 characters
 _MAX_DEBUG: Final = 200  # streams
 DEFAULT_REPORT_DIR: Final = "sse-check-report"
 SUMMARY_BYTES: Final = 1024 * 1024
@@ -75,6 +74,9 @@ def read_inputs(environ: Mapping[str, str]) -> Inputs:
         raise UsageError(f'containers: "{containers}" is not known. Write true or false.')
     report_dir = _input(environ, "report-dir") or DEFAULT_REPORT_DIR
     inside_workspace(workspace, report_dir, "report-dir")
+    for name in ("scenario", "url", "variables", "baseline", "allow-hosts"):
+        if not is_text(_input(environ, name)):
+            raise UsageError(f"{name}: it holds bytes that are no UTF-8. Write it in UTF-8.")
     return Inputs(
         scenario=_input(environ, "scenario") or ".github/sse-check.yml",
         url=_input(environ, "url"),
@@ -138,13 +140,12 @@ def mask(values: Iterable[str], out: TextIO) -> None:
     for value in values:
         for line in {value, *value.splitlines()}:
             if line.strip():
-                print(f"::add-mask::{command_data(line)}", file=out, flush=True)
+                put(mask_command(line), out)
 
 
 def annotate(level: Level, message: str, out: TextIO, **properties: str | int | None) -> None:
     """One annotation. Properties are those of the workflow command: title, file, line, col."""
-    given = ",".join(f"{name}={command_property(str(value))}" for name, value in properties.items() if value is not None)
-    print(f"::{level}{' ' + given if given else ''}::{command_data(message[:_MAX_MESSAGE])}", file=out, flush=True)
+    put(command(level, message, **properties), out)
 
 
 def annotate_result(result: Result, out: TextIO, places: Mapping[str, Place] | None = None) -> None:
@@ -197,12 +198,12 @@ def annotate_mistakes(mistakes: Iterable[Mistake], out: TextIO) -> None:
 
 def begin_group(title: str, out: TextIO) -> None:
     """Fold what follows in the log, up to `end_group`."""
-    print(f"::group::{command_data(visible(title))}", file=out, flush=True)
+    put(command("group", title), out)
 
 
 def end_group(out: TextIO) -> None:
     """End the fold."""
-    print("::endgroup::", file=out, flush=True)
+    put(command("endgroup"), out)
 
 
 def show_logs(result: Result, out: TextIO) -> None:
@@ -210,14 +211,14 @@ def show_logs(result: Result, out: TextIO) -> None:
     for service in result.services:
         if service.log:
             begin_group(f"Log of the service {service.name}", out)
-            print(log_lines(service.log.splitlines()), file=out)
+            put(log_lines(f"| {line}" for line in service.log.splitlines()), out)
             end_group(out)
 
 
 def debug(lines: Iterable[str], out: TextIO) -> None:
     """Lines that the log shows only where debug logging is on."""
     for line in lines:
-        print(f"::debug::{command_data(visible(line, _MAX_MESSAGE))}", file=out, flush=True)
+        put(command("debug", line), out)
 
 
 def debug_result(result: Result, out: TextIO) -> None:

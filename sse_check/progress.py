@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TextIO
 
-from sse_check.escape import log_lines, visible
+from sse_check.escape import Safe, log_lines, put, visible
 from sse_check.live import LiveStream
 from sse_check.pipeline import Audience
 from sse_check.report.names import which
@@ -103,10 +103,9 @@ class Progress(Audience):
                 self._print(_line(watched))
 
     def _print(self, line: str) -> None:
-        """One line, in one piece: two threads print."""
+        """One line."""
         with suppress(OSError):  # whoever read this has gone; the run goes on
-            self._out.write(log_lines([line]) + "\n")
-            self._out.flush()
+            put(log_lines([line]), self._out)
 
     def _table(self) -> "Table":
         from rich.table import Table
@@ -116,8 +115,8 @@ class Progress(Audience):
         table = Table(
             box=None,
             pad_edge=False,
-            title=Text(visible(self._stage), style="bold"),
-            caption=Text(visible(self._said)),
+            title=Text(log_lines([self._stage]), style="bold"),
+            caption=Text(log_lines([self._said])),
             title_justify="left",
             caption_justify="left",
         )
@@ -128,7 +127,12 @@ class Progress(Audience):
             state, style = _state(watched.stream)
             gap, silence = _gaps(watched, now)
             table.add_row(
-                Text(watched.name), _strip(watched, now), Text(state, style=style), str(len(watched.stream.events_ns)), gap, silence
+                Text(log_lines([watched.name])),
+                _strip(watched, now),
+                Text(state, style=style),
+                str(len(watched.stream.events_ns)),
+                gap,
+                silence,
             )
         if len(self._streams) > len(rows):
             table.add_row(f"and {len(self._streams) - len(rows)} more")
@@ -191,10 +195,10 @@ _STYLES: Final = (
 )
 
 
-def show_result(text: str, out: TextIO) -> None:
+def show_result(text: Safe, out: TextIO) -> None:
     """Print the result, in colours where `out` is a terminal that has them; its lines stay as they are."""
     if not out.isatty():
-        print(text, file=out, flush=True)
+        put(text, out)
         return
     from rich.console import Console
     from rich.text import Text

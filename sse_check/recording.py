@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from sse_check.columns import Number, columns_in, compact, flags, ints, number_columns, stored, texts
+from sse_check.escape import json_text
 from sse_check.scenario import Scenario
 
 FORMAT_VERSION: Final = 1
@@ -311,9 +312,9 @@ class RecordingError(Exception):
 def to_lines(recording: Recording) -> Iterator[bytes]:
     """The recording as NDJSON: a header, one line a stream, a fallback and a service, and an end that proves it whole."""
     lines = msgspec.json.Encoder(enc_hook=stored).encode_lines  # a line at a time: one of a long stream is large
-    yield lines((_Header(started_at=recording.started_at, shard=recording.shard, scenario=recording.scenario),))
+    yield json_text(lines((_Header(started_at=recording.started_at, shard=recording.shard, scenario=recording.scenario),)))
     for record in (*recording.streams, *recording.fallbacks, *recording.services):
-        yield lines((record,))
+        yield json_text(lines((record,)))
     end = _End(
         environment=recording.environment,
         streams=len(recording.streams),
@@ -321,7 +322,7 @@ def to_lines(recording: Recording) -> Iterator[bytes]:
         decided=recording.decided,
         apart=recording.apart,
     )
-    yield lines((end,))
+    yield json_text(lines((end,)))
 
 
 def from_lines(lines: Iterable[bytes], *, file: str) -> Recording:

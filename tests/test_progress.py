@@ -9,6 +9,7 @@ from array import array
 
 import pytest
 
+from sse_check.escape import log_lines
 from sse_check.live import LiveStream
 from sse_check.planning import Planner
 from sse_check.progress import Progress, show_result
@@ -120,5 +121,5 @@ def test_a_result_that_is_piped_is_the_text_itself():
     Colours are for terminals: what a script reads is the plain text.
     """
     out = io.StringIO()
-    show_result("✘ not-viable: x\n  error: y", out)
+    show_result(log_lines(["✘ not-viable: x", "  error: y"]), out)
     assert out.getvalue() == "✘ not-viable: x\n  error: y\n"

@@ -509,7 +509,7 @@ RAW = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u
 
 CODE_SPAN = re.compile(r"(?<![`\\])(`+)(?!`)(.+?)(?<!`)\1(?!`)")
 # What is markup, a mention or a link outside of code spans.
-ACTIVE = re.compile(r"(?<!\\)<(?!wbr>)|(?<!\\)[\[\]*_`#~!]|@|://|www\.|&(?!amp;)")
+ACTIVE = re.compile(r"(?<!\\)<(?!wbr>)|(?<!\\)[\[\]*_`#~!]|@|://|www\.|&(?!(amp|lt|gt);)")
 
 
 def faulty(text: str) -> Recording:

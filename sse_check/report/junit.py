@@ -111,7 +111,7 @@ def _suite_element(suite: _Suite, number: int, started: str | None) -> Element:
         element.set("timestamp", started)
     properties = SubElement(element, "properties")
     for key, value in suite.properties.items():
-        SubElement(properties, "property", name=key, value=visible(value, _LINE))
+        SubElement(properties, "property", name=visible(key), value=visible(value, _LINE))
     for place, case in enumerate(suite.cases):
         # All cases of a suite judge the same streams: their time is spent once.
         _add_case(element, _name(suite.name), case, suite.seconds if place == 0 else 0.0)
@@ -124,12 +124,12 @@ def _suite_element(suite: _Suite, number: int, started: str | None) -> Element:
 
 
 def _add_case(suite: Element, class_name: str, case: _Case, seconds: float) -> None:
-    element = SubElement(suite, "testcase", name=case.name, classname=class_name, time=_seconds(seconds))
+    element = SubElement(suite, "testcase", name=_name(case.name), classname=class_name, time=_seconds(seconds))
     if case.passed is None:
         SubElement(element, "skipped").text = _text(case.lines)
     elif not case.passed:
-        message = visible(case.lines[0], _LINE) if case.lines else case.name
-        SubElement(element, "failure", message=message, type=case.kind).text = _text(case.lines)
+        message = visible(case.lines[0], _LINE) if case.lines else _name(case.name)
+        SubElement(element, "failure", message=message, type=visible(case.kind)).text = _text(case.lines)
 
 
 def _name(text: str) -> str:

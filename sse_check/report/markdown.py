@@ -1,16 +1,20 @@
 """summary.md, the job summary: the verdict, the cause, what to change, a picture and the worst streams; everything else is folded.
 
+Whatever the template writes is literal text, unless a filter has made Markdown of it: forgetting one does no harm.
+
 It is made of sections, each whole Markdown by itself. Where all of them are too much, whole sections are left out.
 """
 
-from typing import Final
+import re
+from functools import cache
+from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sse_check.diagnosis import limit_in_words
 from sse_check.diagnosis.cures import DOCS
 from sse_check.diagnosis.finding import ready_to_copy
-from sse_check.escape import code, element, fence, prose
+from sse_check.escape import Markdown, code, element, fence, literal, prose
 from sse_check.report.exactness import exactness
 from sse_check.report.mermaid import chart
 from sse_check.report.names import FACTORS, stream_name
@@ -24,7 +28,8 @@ SUMMARY_LIMIT: Final = 900 * 1024
 _ROWS: Final = (200, 50, 10)  # rows of each folded table, fewer each time until it fits
 _SHOWN: Final = 8  # rows of what is not folded: a phone's screen
 _STRIP_WIDTH: Final = 20  # of the strips in it
-_SECTION: Final = "\f"  # stands between sections in the template; no value can hold it, as every filter spells controls out
+_SECTION: Final = Markdown("\f")  # stands between sections in the template; no value can hold it: controls are spelled out
+_LINK: Final = re.compile(r"https://[A-Za-z0-9._~:/?#@!$&',;=%+-]+")
 
 
 def summary_markdown(report: Report, limit: int = SUMMARY_LIMIT) -> str:
@@ -32,19 +37,7 @@ def summary_markdown(report: Report, limit: int = SUMMARY_LIMIT) -> str:
 
     The verdict, which is the first section, is never left out; where not even that has room, the text is empty.
     """
-    # Markdown is not HTML: autoescaping would not make it safe, so every value passes a filter by hand instead.
-    jinja = Environment(
-        loader=PackageLoader("sse_check.report"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    jinja.filters.update(code=code, prose=prose, fence=fence, element=element, ready_to_copy=ready_to_copy)
-    jinja.filters.update(
-        duration=_duration, within=_within, measured=_measured, mark=_mark, limit=limit_in_words, source=_source, name=_name
-    )
-    template = jinja.get_template("summary.md.j2")
+    template = _jinja().get_template("summary.md.j2")
     result = report.result
     changes = result.baseline.changes if result.baseline else ()
     strips = {(p.probe, p.stream, p.phase): strip(p.received, p.end, _STRIP_WIDTH) for p in report.pictures if p.factor is None}
@@ -66,7 +59,6 @@ def summary_markdown(report: Report, limit: int = SUMMARY_LIMIT) -> str:
             groups=grouped_findings(result),
             changes=[change for change in changes if change.confidence != "possible"],
             chances=[change for change in changes if change.confidence == "possible"],
-            docs=DOCS,
             lead=leading(result),
             early=ended_early(result),
             chart=picture,
@@ -77,6 +69,30 @@ def summary_markdown(report: Report, limit: int = SUMMARY_LIMIT) -> str:
         if len(text.encode()) <= limit:
             break
     return _fitted(text.split(f"{_SECTION}\n"), limit)
+
+
+@cache
+def _jinja() -> Environment:
+    # Markdown is not HTML: autoescaping would not make it safe.
+    jinja = Environment(
+        loader=PackageLoader("sse_check.report"),
+        undefined=StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    jinja.filters.update(code=code, prose=prose, fence=fence, element=element, ready_to_copy=ready_to_copy)
+    jinja.filters.update(
+        duration=_duration, within=_within, measured=_measured, mark=_mark, limit=limit_in_words, source=_source, name=_name
+    )
+    jinja.filters.update(diagnosis=_diagnosis)
+    return jinja
+
+
+def _shown(value: Any) -> Any:
+    """Whatever the template writes: text that no filter has made Markdown of is literal."""
+    return literal(value) if isinstance(value, str) and not isinstance(value, Markdown) else value
 
 
 def _fitted(sections: list[str], limit: int) -> str:
@@ -111,9 +127,15 @@ def _measured(seconds: float | None, error: float | None) -> str:
     return "–" if seconds is None else format_measured(seconds, error)
 
 
-def _source(source: str, text: str) -> str:
+def _source(source: str, text: str) -> Markdown:
     """A source of ours: a link if it is one, else what it says (`measured with nginx 1.22`)."""
-    return f"[{text}]({source})" if source.startswith("https://") else prose(source)
+    return Markdown(f"[{literal(text)}]({source})") if _LINK.fullmatch(source) else prose(source)
+
+
+def _diagnosis(code: str) -> Markdown:
+    """A fault's code, as a link to what is said of it."""
+    link = f"{DOCS}/diagnoses.md#{code}"
+    return Markdown(f"[**{literal(code)}**]({link})") if _LINK.fullmatch(link) else literal(code)
 
 
 def _name(stream: StreamResult) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sse_check.diagnosis import Finding
+from sse_check.escape import Markdown
 from sse_check.recording import Factor
 from sse_check.report.picture import StreamPicture
 
@@ -45,7 +46,7 @@ class Chart:
     `bars` says what the bars are, if there are any.
     """
 
-    diagram: str
+    diagram: Markdown
     probe: str
     lines: int
     of: int
@@ -82,7 +83,7 @@ def chart(pictures: Sequence[StreamPicture], findings: Sequence[Finding]) -> Cha
     palette = ", ".join([*([_BARS] if beside else []), *_LINES[: len(shown)]])
     theme = f'%%{{init: {{"themeVariables": {{"xyChart": {{"plotColorPalette": "{palette}"}}}}}}}}%%'
     return Chart(
-        diagram=f"{theme}\nxychart-beta\n{axes}\n{drawn}",
+        diagram=Markdown(f"{theme}\nxychart-beta\n{axes}\n{drawn}"),  # of words of ours and numbers only
         probe=shown[0].probe,
         lines=len(shown),
         of=of,

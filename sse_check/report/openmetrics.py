@@ -29,6 +29,7 @@ Unit = Literal["seconds", "ratio", ""]
 
 # In characters. A scenario's names may be of any length, and a database keeps each label with each series.
 LABEL_LIMIT: Final = 200
+_COUNT: Final = 20  # what the count of the rest takes beyond it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +117,7 @@ def _gauge(family: _Family, run: tuple[str, str], result: Result) -> Gauge:
     values: dict[tuple[str, ...], float] = {}
     for labels, value in family.samples(result):
         if value is not None:
-            values.setdefault((*run, *labels), float(value))
+            values.setdefault((*run, *(_label(label) for label in labels)), float(value))
     return Gauge(
         name=family.name,
         unit=family.unit,
@@ -124,6 +125,11 @@ def _gauge(family: _Family, run: tuple[str, str], result: Result) -> Gauge:
         labels=("scenario", "target", *family.labels),
         samples=tuple(Sample(labels=labels, value=value) for labels, value in values.items()),
     )
+
+
+def _label(text: str) -> str:
+    """A label's value; one that is visible and bounded already stays as it is."""
+    return text if text.isprintable() and len(text) <= LABEL_LIMIT + _COUNT else visible(text, LABEL_LIMIT)
 
 
 # --- of the run -------------------------------------------------------------------------------------------------------
@@ -153,11 +159,11 @@ def _verdicts(result: Result) -> Iterable[tuple[tuple[str, ...], float]]:
 
 def _build(result: Result) -> Iterable[tuple[tuple[str, ...], float]]:
     environment = result.environment
-    return [((visible(environment.version, LABEL_LIMIT), visible(environment.python, LABEL_LIMIT)), 1)]
+    return [((environment.version, environment.python), 1)]
 
 
 def _findings(result: Result) -> Iterable[tuple[tuple[str, ...], float]]:
-    return (((f.code, f.severity, visible(f.probe, LABEL_LIMIT)), 1) for f in result.findings)
+    return (((f.code, f.severity, f.probe), 1) for f in result.findings)
 
 
 def _limits(result: Result) -> Iterable[tuple[tuple[str, ...], float | None]]:
@@ -165,11 +171,11 @@ def _limits(result: Result) -> Iterable[tuple[tuple[str, ...], float | None]]:
     for found in result.limits:
         bounds = {"first_byte": found.first_byte, "idle": found.idle, "total": found.total}
         for limit, bound in bounds.items():
-            yield (visible(found.probe, LABEL_LIMIT), found.way, limit), bound.seconds
+            yield (found.probe, found.way, limit), bound.seconds
     for finding in result.findings:
         for limit, key in (("idle", "idle_timeout"), ("total", "max_duration")):
             seconds = finding.evidence.get(key)
-            yield (visible(finding.probe, LABEL_LIMIT), "target", limit), None if isinstance(seconds, str) else seconds
+            yield (finding.probe, "target", limit), None if isinstance(seconds, str) else seconds
 
 
 # --- of each probe ----------------------------------------------------------------------------------------------------

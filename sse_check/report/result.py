@@ -14,6 +14,7 @@ from sse_check.alternatives import footing
 from sse_check.baseline import Comparison, Run, beyond, compare, regressions
 from sse_check.columns import Seconds
 from sse_check.diagnosis import BUFFERING, CODES, SEVERITIES, Finding, Hop, Limits, Resume, by_stream, hops_of
+from sse_check.escape import json_text
 from sse_check.metrics import StreamMetrics, percent
 from sse_check.precision import MeasurementError
 from sse_check.recording import Calibration, Ended, Factor, FallbackRecording, Phase, Recording, ServiceRecording
@@ -367,7 +368,7 @@ def _rounded(value: float | None) -> float | None:
 
 def report_json(result: Result) -> bytes:
     """The result as report.json holds it."""
-    return msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
+    return json_text(msgspec.json.format(msgspec.json.encode(result), indent=2)) + b"\n"
 
 
 def report_schema() -> dict[str, Any]:

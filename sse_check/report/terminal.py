@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sse_check.escape import log_lines, quoted
+from sse_check.escape import Safe, log_lines, quoted
 from sse_check.report.exactness import exactness
 from sse_check.report.names import in_words, stream_name
 from sse_check.report.result import Result, StreamResult, ended_early, grouped_findings, missed_criteria
@@ -14,7 +14,7 @@ _MAX_FINDINGS: Final = 20
 _LOG_LINES: Final = 20  # of a service that never got ready
 
 
-def terminal_text(result: Result, *, report_dir: str | None = None) -> str:
+def terminal_text(result: Result, *, report_dir: str | None = None) -> Safe:
     """Plain text, harmless in a terminal and in a workflow's log whatever the server sent."""
     lines = [f"{_SIGNS[result.verdict]} {result.verdict}: {result.recommendation}", ""]
     groups = grouped_findings(result)

@@ -9,6 +9,8 @@ import pytest
 
 from sse_check.pipeline import Checked, check, publish
 from sse_check.scenario import Probe, Scenario, Until
+from tests.hostile.attacks import ATTACKS as ALL
+from tests.hostile.attacks import SCRIPTS
 from tests.support.browser import DESKTOP, PHONE, Device, chromium, shown
 from tests.support.github_markdown import draw, write_page
 from tests.support.servers import chunk, raw_server
@@ -19,19 +21,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.lab
 
 LONG: Final = 1_000_000
+# What a browser would run, and what else would be markup; the others are read in test_exits.
 ATTACKS: Final = {
-    "script": "<script>window.marked=1</script>",
-    "end of script": "</script><script>window.marked=1</script>",
-    "comment": "<!--<script>window.marked=1//-->",
-    "link": "javascript:window.marked=1",
-    "markdown link": "[click](javascript:window.marked=1)",
-    "image": '"><img src=x onerror=window.marked=1>',
-    "handler": "' onmouseover='window.marked=1' x='",
-    "svg": "<svg/onload=window.marked=1>",
-    "fence": "```\n</details><h1>x</h1>",
-    "mention": "@org/team https://evil.example www.evil.example",
-    "template": "{{ 7 * 7 }}{% include 'x' %}${7*7}",
-    "long": "<b>" * (LONG // 3),
+    **{name: ALL[name].decode() for name in (*SCRIPTS, "fences", "mention", "HTML", "HTML comment", "template", "closing tags", "diagram")},
+    "very long": "<b>" * (LONG // 3),
 }
 
 
