@@ -21,6 +21,7 @@ from sse_check.diagnosis import (
     noise_limit,
     proof_against_noise,
 )
+from sse_check.diagnosis.doubt import doubts
 from sse_check.diagnosis.holding import came_at_once
 from sse_check.diagnosis.landing import with_instances
 from sse_check.diagnosis.variants import with_variants
@@ -131,7 +132,7 @@ def judge(recording: Recording, scenario: Scenario | None = None) -> Outcome:
         if probe.name in by_probe
         for result in _criteria(probe, by_probe[probe.name], scenario.criteria, failed=probe.name in failed)
     )
-    verdict, reasons = _verdict(recording, criteria, findings, scenario)
+    verdict, reasons = _verdict(recording, criteria, findings, scenario, asked)
     return Outcome(
         verdict=verdict,
         recommendation=_recommendation(verdict, recording.fallbacks, scenario),
@@ -329,7 +330,11 @@ def stream_passed(m: StreamMetrics, criteria: Criteria, findings: Sequence[Findi
 
 
 def _verdict(
-    recording: Recording, criteria: Sequence[CriterionResult], findings: Sequence[Finding], scenario: Scenario
+    recording: Recording,
+    criteria: Sequence[CriterionResult],
+    findings: Sequence[Finding],
+    scenario: Scenario,
+    asked: Sequence[StreamMetrics],
 ) -> tuple[Verdict, tuple[str, ...]]:
     errors = [f for f in findings if f.severity == "error"]
     noise = [f for f in findings if f.code == "runner-noise" and not f.probe]  # of a probe: what could not be opened
@@ -366,6 +371,8 @@ def _verdict(
         return "inconclusive", (reason, *(f"{quoted(c.probe)}: {c.detail}" for c in unknown))
     if unknown:
         return "inconclusive", tuple(f"{quoted(c.probe)}: {c.detail}" for c in unknown)
+    if unsure := doubts(asked, scenario.criteria, frozen):
+        return "inconclusive", unsure
     unfinished = [f for f in findings if f.code == "stalled"]
     if unfinished:
         return "inconclusive", tuple(f.message for f in unfinished)

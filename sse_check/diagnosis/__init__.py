@@ -6,7 +6,6 @@ from typing import Final
 import msgspec
 
 from sse_check.diagnosis.advice import cures, documented, hops_of, limit_in_words
-from sse_check.diagnosis.cures import CURES
 from sse_check.diagnosis.finding import BUFFERING, SEVERITIES, Confidence, Finding, Fix, by_stream
 from sse_check.diagnosis.followup import FollowUp, follow_ups
 from sse_check.diagnosis.holding import held_back

@@ -12,7 +12,6 @@ from weakref import WeakKeyDictionary
 
 from sse_check.daemon import in_thread
 
-
 # Streams that are opened together ask for the same name: a thousand look-ups at once would be a fault of our own making.
 _KEPT_S: Final = 1.0
 # After so many seconds a resolver that has no answer for now is asked again, as browsers do.
