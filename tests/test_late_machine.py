@@ -39,5 +39,5 @@ def test_a_thousand_streams_that_a_machine_was_late_for_are_not_called_limited()
     """
     Heads that were read late, some of them, are no limit on streams at once.
     """
-    for kind in ("frozen at the request", "the machine paused"):
+    for kind in ("frozen while heads come", "paused while heads come"):
         assert verdicts.verdict_of(1, kind, {"1,000 streams": verdicts.crowd()})[1] != "not-viable"

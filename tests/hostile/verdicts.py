@@ -117,6 +117,7 @@ def healthy() -> dict[str, Recording]:
         "big events": recording(_big_events(rng)),
         "a number of events": recording(stream(every(0.3, 20), ended="until", planned_end="events"), scenario=scenario(of_length)),
         "3 streams": recording(*_many(3, rng, count=20), scenario=scenario(probe(streams=3))),
+        "3 streams, opened at one moment": recording(*_many(3, rng, over_s=0.02), scenario=scenario(probe(streams=3))),
         "50 streams": recording(*_many(50, rng), scenario=scenario(probe(streams=50))),
     }
     return shapes | _recorded("viable")
@@ -169,6 +170,12 @@ def _starved(
     return tuple(found)
 
 
+def _frozen_at_heads(rng: random.Random) -> tuple[tuple[float, float]]:
+    """From a moment in which some of several streams were answered, and others were not."""
+    begin = rng.uniform(0.005, 0.06)
+    return ((begin, begin + rng.uniform(0.5, 4.0)),)
+
+
 NOISES: Final[dict[str, Noise]] = {
     "none": lambda rng: Late(),
     "turns of 1 to 10 ms": lambda rng: Late(frozen=_starved(rng, (0.001, 0.02), (0.001, 0.01))),
@@ -178,6 +185,8 @@ NOISES: Final[dict[str, Noise]] = {
     "one freeze of 0.3 to 3 s": lambda rng: Late(frozen=_freezes(rng, 1, (0.3, 3.0), until=4.0)),
     "one freeze, its own clock": lambda rng: Late(kernel=False, own_s=0.001, frozen=_freezes(rng, 1, (0.3, 3.0), until=4.0)),
     "frozen at the request": lambda rng: Late(frozen=((0.0, rng.uniform(0.02, 3.0)),), requests=True, kernel=rng.random() < 0.5),
+    "frozen while heads come": lambda rng: Late(frozen=_frozen_at_heads(rng), kernel=False, own_s=0.001),
+    "paused while heads come": lambda rng: Late(frozen=_frozen_at_heads(rng), paused=True),
     "several freezes, requests late": lambda rng: Late(frozen=_freezes(rng, 5, (0.05, 1.5)), requests=True, kernel=rng.random() < 0.5),
     "the machine paused": lambda rng: Late(paused=True, frozen=_freezes(rng, rng.randrange(1, 4), (0.1, 4.0), until=6.0), requests=True),
     "starved": lambda rng: Late(frozen=_starved(rng, (0.005, 0.02), (0.1, 0.6)), requests=True, kernel=rng.random() < 0.5),
