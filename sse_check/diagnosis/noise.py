@@ -91,7 +91,7 @@ def not_opened(metrics: Sequence[StreamMetrics]) -> list[Finding]:
                 probe=probe,
                 streams=tuple(m.stream.stream for m in mine),
                 evidence={"not_opened": len(mine), "streams": len(streams), "error": said},
-                message=f"{what} could not be opened by the measuring machine itself: {quoted(said)}. That says nothing of the deployment.",
+                message=f"{what} could not be observed by the measuring machine itself: {quoted(said)}. That says nothing of the deployment.",
                 fixes=POOR_MACHINE,
             )
         )

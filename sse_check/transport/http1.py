@@ -17,6 +17,7 @@ from sse_check.transport import Clock, End, Request, Sink, Trace
 from sse_check.transport.arrival import Stamp
 from sse_check.transport.body import Body
 from sse_check.transport.dial import DialError, Target, basic_credentials, dial, one_line, path_of, target_of
+from sse_check.transport.local import is_local
 from sse_check.transport.tls import default_context
 from sse_check.transport.wire import Wire
 
@@ -149,6 +150,9 @@ class _Exchange:
         """The connection is over: the response's end where it names none of its own, else before it."""
         at_ns = self._clock()
         reset = isinstance(error, ConnectionResetError)
+        if error is not None and is_local(error):
+            self._finish(End(ended="error", at_ns=at_ns, reason="machine", error=one_line(error)))
+            return
         # Before an answer that is TLS refusing; after it a connection that breaks off: some servers end theirs in mid-record.
         if isinstance(error, ssl.SSLError) and self._body is None:
             self._finish(End(ended="error", at_ns=at_ns, reason="tls", error=one_line(error)))

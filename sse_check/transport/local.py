@@ -3,9 +3,10 @@
 import errno
 import re
 import socket
+import ssl
 from typing import Final
 
-# Of socket(2), connect(2) and ip(7): no file, buffer or memory left, no local port or address to begin at, no such version of IP, no
+# Of socket(2), connect(2), ip(7) and pthread_create(3): no file, buffer, thread or memory left, no local port or address to begin at, no such version of IP, no
 # route or interface to it, a rule of this machine that forbids it. (A router's refusal of a packet comes as EHOSTUNREACH, but over
 # IPv6 as EACCES, RFC 4443, section 3.1: where it cannot be told whose rule it was, it is not held against the deployment.)
 LOCAL: Final = frozenset(
@@ -14,6 +15,7 @@ LOCAL: Final = frozenset(
         errno.ENFILE,
         errno.ENOBUFS,
         errno.ENOMEM,
+        errno.EAGAIN,
         errno.EADDRNOTAVAIL,
         errno.EADDRINUSE,
         errno.EAFNOSUPPORT,
@@ -36,7 +38,7 @@ def is_local(error: BaseException) -> bool:
     """
     if isinstance(error, socket.gaierror):
         return error.errno in _UNRESOLVED
-    if not isinstance(error, OSError):
+    if not isinstance(error, OSError) or isinstance(error, ssl.SSLError):  # whose numbers are OpenSSL's
         return False
     if error.errno is not None:
         return error.errno in LOCAL

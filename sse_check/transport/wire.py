@@ -6,6 +6,7 @@ that a read below it keeps its stamp, and so that a connection costs what it nee
 """
 
 import asyncio
+import errno
 import socket
 import ssl
 from contextlib import suppress
@@ -120,6 +121,13 @@ class Wire:
     # --- the socket ---------------------------------------------------------------------------------------------------
 
     def _readable(self) -> None:
+        try:
+            self._read()
+        except MemoryError:
+            # In the loop's callback nobody else would hear of it, and a stream would go on with a gap.
+            self._lose(OSError(errno.ENOMEM, "this machine has no memory left"))
+
+    def _read(self) -> None:
         try:
             data, ancillary = receive(self._sock, _READ_BYTES)
         except (BlockingIOError, InterruptedError):
