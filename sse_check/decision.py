@@ -112,6 +112,8 @@ def of_rate(reach: Reach, probe: Probe, criteria: Criteria) -> str | None:
 def of_streams(streams: Iterable[StreamMetrics], criteria: Criteria) -> str | None:
     """Why the verdict is certain after these streams, which are over; None where it is not."""
     for m in streams:
+        if m.stream.reason == "machine":
+            continue  # nobody asked for it
         errors = [finding.code for finding in diagnose([m], criteria, _QUIET) if finding.severity == "error"]
         why = f"a stream shows {quoted(errors[0])}." if errors else None
         why = (

@@ -24,9 +24,16 @@ class Machine:
 
     def __init__(self) -> None:
         self._lags = array("d")
-        self.lag_max = 0.0  # the longest so far, in seconds
+        self._lag_max = 0.0
+        self._due: float | None = None  # when the sleeper of the sample under way is to be woken
         self._cpu_s = 0.0
         self._open_s = 0.0
+
+    @property
+    def lag_max(self) -> float:
+        """The longest lag so far, in seconds; that of a sleeper who should be awake by now, and is not, among them."""
+        overdue = 0.0 if self._due is None else time.monotonic() - self._due
+        return max(self._lag_max, overdue)
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
@@ -39,16 +46,17 @@ class Machine:
         finally:
             self._cpu_s += time.process_time() - cpu
             self._open_s += time.monotonic() - wall
+            self._lag_max, self._due = self.lag_max, None
             sampler.cancel()
             await asyncio.gather(sampler, return_exceptions=True)
 
     async def _sample(self) -> None:
         """How late the event loop wakes a sleeper, in seconds, again and again."""
         while len(self._lags) < _MAX_LAG_SAMPLES:
-            due = time.monotonic() + _LAG_INTERVAL
+            self._due = due = time.monotonic() + _LAG_INTERVAL
             await asyncio.sleep(_LAG_INTERVAL)
             self._lags.append(max(0.0, time.monotonic() - due))
-            self.lag_max = max(self.lag_max, self._lags[-1])
+            self._lag_max, self._due = max(self._lag_max, self._lags[-1]), None
 
     def environment(self, redactor: Redactor, calibration: Calibration | None) -> Environment:
         """What is recorded of the machine."""
@@ -61,7 +69,7 @@ class Machine:
             platform=f"{platform.system()} {platform.machine()}",
             loop_lag_p50=round(ordered[len(ordered) // 2], 6),
             loop_lag_p99=round(ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))], 6),
-            loop_lag_max=round(ordered[-1], 6),
+            loop_lag_max=round(self.lag_max, 6),
             loop_lag_samples=len(self._lags),
             cpu_seconds=round(self._cpu_s, 6),
             open_seconds=round(self._open_s, 6),

@@ -33,10 +33,10 @@ Factor = Literal["identity", "alone", "again", "direct", "resume"]
 Ended = Literal["until", "eof", "truncated", "reset", "timeout", "error"]
 # Why a stream has no proper end: what the operating system, TLS, HTTP or sse-check's own bounds said; of a conversation
 # (mcp.py), that the server answered with an error (`answer`), or did not speak as its protocol wants (`conversation`);
-# that the verdict was certain without the rest of it (`decided`).
+# that the verdict was certain without the rest of it (`decided`); that the measuring machine could not open it (`machine`).
 Reason = Literal[
     "dns", "tcp", "tls", "proxy", "no-response", "protocol", "decode", "limit", "interrupted", "budget", "policy", "redirects",
-    "answer", "conversation", "decided",
+    "answer", "conversation", "decided", "machine",
 ]  # fmt: skip
 # Why sse-check itself ended a stream that was alive: what had not come by then may have been on its way.
 CUT_SHORT: Final[frozenset[Reason | None]] = frozenset({"interrupted", "budget", "decided", "limit"})

@@ -9,7 +9,19 @@ from msgspec import Struct
 
 from sse_check.confidence import more_events, rate_met, wilson
 from sse_check.decision import first_event_missed, rate_lost
-from sse_check.diagnosis import Finding, Limits, Resume, by_stream, diagnose, find_limits, find_resumes, noise_limit
+from sse_check.diagnosis import (
+    Finding,
+    Limits,
+    Resume,
+    by_stream,
+    diagnose,
+    find_limits,
+    find_resumes,
+    lateness_proves,
+    noise_limit,
+    proof_against_noise,
+)
+from sse_check.diagnosis.doubt import doubts
 from sse_check.diagnosis.holding import came_at_once
 from sse_check.diagnosis.landing import with_instances
 from sse_check.diagnosis.own import left_open
@@ -31,23 +43,6 @@ PUNT_WEBSOCKET: Final = "PUNT to WebSocket"
 PUNT_BATCH: Final = "PUNT to batch API"
 BLOCKED: Final = "BLOCKED: no fallback works"
 MEASURE_AGAIN: Final = "MEASURE AGAIN"
-
-# Faults that no lateness of the measuring machine can feign: what was answered, what was cut, what was numbered.
-_NOISE_PROOF: Final = frozenset(
-    {
-        "refused",
-        "http-error",
-        "not-sse",
-        "concurrency-limited",
-        "truncated",
-        "idle-timeout",
-        "duration-limit",
-        "lost-events",
-        "resume-broken",
-    }
-)
-# What was late by so many times the machine's longest freeze was not late because of it.
-_WELL_ABOVE: Final = 4.0
 
 
 class CriterionResult(Struct, frozen=True, kw_only=True):
@@ -114,6 +109,8 @@ def judge(recording: Recording, scenario: Scenario | None = None) -> Outcome:
             metrics.append(measure(stream, probes[stream.probe], scenario.criteria, calibration))
     by_phase: dict[str, list[StreamMetrics]] = {}
     for m in metrics:
+        if m.stream.reason == "machine" and m.stream.phase not in ("stream", "concurrency"):
+            continue  # it explains nothing
         by_phase.setdefault(m.stream.phase, []).append(m)
     asked = [m for m in metrics if m.stream.phase in ("stream", "concurrency")]
     follow_ups, searches, reconnects = (tuple(by_phase.get(phase, ())) for phase in ("follow-up", "limits", "resume"))
@@ -126,6 +123,8 @@ def judge(recording: Recording, scenario: Scenario | None = None) -> Outcome:
     passed = [stream_passed(m, scenario.criteria, found.get((m.stream.probe, m.stream.stream), ())) for m in asked]
     by_probe: dict[str, list[tuple[StreamMetrics, bool | None]]] = {}
     for m, good in zip(asked, passed, strict=True):
+        if m.stream.reason == "machine":
+            continue
         by_probe.setdefault(m.stream.probe, []).append((m, good))
     failed = {f.probe for f in findings if f.severity == "error" and f.streams}
     criteria = tuple(
@@ -134,7 +133,7 @@ def judge(recording: Recording, scenario: Scenario | None = None) -> Outcome:
         if probe.name in by_probe
         for result in _criteria(probe, by_probe[probe.name], scenario.criteria, failed=probe.name in failed)
     )
-    verdict, reasons = _verdict(recording, criteria, findings, scenario)
+    verdict, reasons = _verdict(recording, criteria, findings, scenario, asked)
     return Outcome(
         verdict=verdict,
         recommendation=_recommendation(verdict, recording.fallbacks, scenario),
@@ -158,7 +157,7 @@ def _health_findings(checks: Sequence[StreamMetrics], criteria: Criteria, record
     answered = {m.stream.head.status for m in checks if m.stream.head is not None}
     codes = {"refused", "http-error"} | ({"not-sse", "stalled"} if answered != {200} else set())
     # Of no stream: a probe of the same name has streams of the same numbers.
-    return tuple(msgspec.structs.replace(f, streams=()) for f in findings if f.code in codes)
+    return tuple(msgspec.structs.replace(f, streams=()) for f in findings if f.code in codes or (f.code == "runner-noise" and f.probe))
 
 
 def _criteria(
@@ -321,7 +320,7 @@ def stream_passed(m: StreamMetrics, criteria: Criteria, findings: Sequence[Findi
             or rate_lost([m.reach], criteria.success_rate)
             else None
         )
-    if m.stream.reason in CUT_SHORT:
+    if m.stream.reason in CUT_SHORT or m.stream.reason == "machine":
         return None
     if not m.expected:
         return True if _heartbeats_flow(m) else None
@@ -330,10 +329,15 @@ def stream_passed(m: StreamMetrics, criteria: Criteria, findings: Sequence[Findi
 
 
 def _verdict(
-    recording: Recording, criteria: Sequence[CriterionResult], findings: Sequence[Finding], scenario: Scenario
+    recording: Recording,
+    criteria: Sequence[CriterionResult],
+    findings: Sequence[Finding],
+    scenario: Scenario,
+    asked: Sequence[StreamMetrics],
 ) -> tuple[Verdict, tuple[str, ...]]:
     errors = [f for f in findings if f.severity == "error"]
-    noise = [f for f in findings if f.code == "runner-noise"]
+    noise = [f for f in findings if f.code == "runner-noise" and not f.probe]  # of a probe: what could not be opened
+    not_opened = tuple(f.message for f in findings if f.code == "runner-noise" and f.probe)
     missed = [c for c in criteria if c.passed is False]
     unknown = [c for c in criteria if c.passed is None]
     not_ready = tuple(s.error for s in recording.services if s.error)
@@ -341,11 +345,11 @@ def _verdict(
         return "inconclusive", not_ready
     if recording.interrupted:
         return "inconclusive", (f"The run was not completed ({quoted(recording.interrupted)}).", *(f.message for f in errors))
-    proven = any(f.code in _NOISE_PROOF for f in errors)
+    frozen = recording.environment.loop_lag_max
+    proven = any(proof_against_noise(f, frozen) for f in errors)
     if noise and not proven:
         return "inconclusive", (*(f.message for f in noise), *(f.message for f in errors))
-    frozen = recording.environment.loop_lag_max
-    well_above = any(_lateness(f) > _WELL_ABOVE * frozen for f in errors)
+    well_above = any(lateness_proves(f, frozen) for f in errors)
     if (errors or missed) and not (proven or well_above) and frozen > noise_limit(scenario.criteria):
         # Too rare for a percentile, but one freeze delays all that comes meanwhile, and then hands it over at once.
         reason = f"The measuring machine stood still for {format_duration(frozen)}: what looks late or held back may have been the machine."
@@ -355,8 +359,8 @@ def _verdict(
     if errors or missed:
         died = (f"The service {quoted(s.name)} {s.state} while it was asked." for s in recording.services if s.state.startswith("exited"))
         return "not-viable", (*(f.message for f in errors), *(f"{quoted(c.probe)}: {c.detail}" for c in missed), *died)
-    if recording.apart:
-        return "inconclusive", recording.apart
+    if recording.apart or not_opened:
+        return "inconclusive", (*recording.apart, *not_opened)
     if recording.shard is not None:
         part = f"This is shard {recording.shard.index} of {recording.shard.of}. Its own streams show no fault; the answer is in the recordings of all shards, judged together."
         return "inconclusive", (part, *(f"{quoted(c.probe)}: {c.detail}" for c in unknown))
@@ -368,6 +372,8 @@ def _verdict(
         return "inconclusive", (reason, *(f"{quoted(c.probe)}: {c.detail}" for c in unknown))
     if unknown:
         return "inconclusive", tuple(f"{quoted(c.probe)}: {c.detail}" for c in unknown)
+    if unsure := doubts(asked, scenario.criteria, frozen):
+        return "inconclusive", unsure
     unfinished = [f for f in findings if f.code == "stalled"]
     if unfinished:
         return "inconclusive", tuple(f.message for f in unfinished)
@@ -376,12 +382,6 @@ def _verdict(
     if unasked:
         return "inconclusive", (f"Not observed: {', '.join(map(quoted, unasked))}.",)
     return "viable", ("Every criterion is met and no streaming fault was found.",)
-
-
-def _lateness(finding: Finding) -> float:
-    """The seconds by which something was late, as a finding's evidence gives them; 0 where it is not about that."""
-    figures = (finding.evidence.get(name, 0.0) for name in ("held_back_most", "head"))
-    return max(figure for figure in figures if not isinstance(figure, str))
 
 
 def _recommendation(verdict: Verdict, fallbacks: Sequence[FallbackRecording], scenario: Scenario) -> str:

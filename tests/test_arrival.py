@@ -1,9 +1,11 @@
 """When bytes arrived, and how far off that may be: by the kernel's stamps, and where there are none."""
 
 import asyncio
+import os
 import selectors
 import socket
 import ssl
+import subprocess
 import sys
 import threading
 import time
@@ -15,6 +17,7 @@ import trustme
 
 from sse_check.calibration import calibrate
 from sse_check.live import StreamPlan
+from sse_check.machine import Machine
 from sse_check.precision import event_errors
 from sse_check.probe import Stop, observe
 from sse_check.recording import StreamRecording
@@ -179,6 +182,31 @@ async def test_without_the_kernels_stamps_the_error_is_that_of_the_reader(monkey
     assert stream.clock == "user"
     assert late[-1] > CLOSE_NS
     assert all(by <= error + CLOSE_NS for by, error in zip(late, errors, strict=True))
+
+
+@linux
+async def test_what_came_while_the_process_was_stopped_may_be_as_old_as_its_last_look(server: str):
+    """
+    As a container that is paused, or a virtual machine: it is no processor that was waited for, and the sleep that it interrupts looks
+    longer. The server's own times say what the stamps are wrong by, and the recording admits as much.
+    """
+    url = f"{server}/events?count=60&every=20ms"
+    plan = StreamPlan(
+        probe="p", stream=1, phase="stream", request=Request(method="GET", url=url, headers=()), until=Until(events=60), timeout=9.0
+    )
+    machine = Machine()
+    async with machine.watched():
+        me = os.getpid()
+        stopper = subprocess.Popen(["/bin/sh", "-c", f"sleep 0.3; kill -STOP {me}; sleep {SLEEP_S}; kill -CONT {me}"])
+        stream = await observe(plan, clock=time.monotonic_ns, redactor=Redactor(), run_started_ns=0, stop=Stop())
+        stopper.wait()
+    sent = stream.events.numbers["sent_at"]
+    late = [stream.sent_at + at / 1e9 - moment for at, moment in zip(stream.events.at_ns, sent, strict=True) if moment is not None]
+    errors = event_errors(stream)
+    assert stream.clock == "kernel"
+    assert machine.lag_max > SLEEP_S / 2
+    assert max(late) > SLEEP_S / 2
+    assert all(by <= (error + CLOSE_NS) / 1e9 for by, error in zip(late, errors, strict=True))
 
 
 def _control(at_ns: int) -> list[tuple[int, int, bytes]]:

@@ -6,25 +6,23 @@ from typing import Final
 import msgspec
 
 from sse_check.diagnosis.advice import cures, documented, hops_of, limit_in_words
-from sse_check.diagnosis.cures import CURES
 from sse_check.diagnosis.finding import BUFFERING, SEVERITIES, Confidence, Finding, Fix, by_stream
 from sse_check.diagnosis.followup import FollowUp, follow_ups
 from sse_check.diagnosis.holding import held_back
 from sse_check.diagnosis.limit_findings import limit_findings, open_sizes, with_measured
 from sse_check.diagnosis.limits import Bound, Limits, find_limits
 from sse_check.diagnosis.localhost import of_place
+from sse_check.diagnosis.noise import lateness_proves, noise_limit, not_opened, proof_against_noise, runner_noise
 from sse_check.diagnosis.opening import company_of
 from sse_check.diagnosis.own import own_limits
 from sse_check.diagnosis.platforms import Hop, idle_limit
 from sse_check.diagnosis.resuming import Resume, find_resumes, resume_findings
 from sse_check.diagnosis.rules import RULES
-from sse_check.diagnosis.shape import HELD_S
-from sse_check.diagnosis.sign import Figures, Rule, Sign, View
+from sse_check.diagnosis.sign import Rule, Sign, View
 from sse_check.metrics import StreamMetrics
 from sse_check.precision import MeasurementError
 from sse_check.recording import Environment, Factor
 from sse_check.scenario import Criteria
-from sse_check.units import format_duration
 
 __all__ = [
     "BUFFERING",
@@ -44,13 +42,12 @@ __all__ = [
     "find_resumes",
     "follow_ups",
     "hops_of",
+    "lateness_proves",
     "limit_in_words",
     "noise_limit",
     "open_sizes",
+    "proof_against_noise",
 ]
-
-# The measurement is too coarse to judge a limit when its own error reaches this share of it.
-NOISE_SHARE: Final = 0.1
 
 # What one stream, or the streams of one probe, can show; then what is the measuring machine's and sse-check's own, and what takes two
 # runs.
@@ -83,8 +80,7 @@ def diagnose(
     hops = tuple({hop.name: hop for m in metrics for hop in hops_of(m)}.values())
     findings = with_measured(findings, limit_findings(limits, hops), hops)
     findings += [msgspec.structs.replace(f, fixes=f.fixes or cures(f.code, hops)) for f in resume_findings(resumes)]
-    findings += own_limits(metrics)
-    findings += _runner_noise(criteria, environment, error)
+    findings += [*own_limits(metrics), *runner_noise(criteria, environment, error), *not_opened(metrics)]
     order = {code: number for number, code in enumerate(CODES)}
     return tuple(sorted(findings, key=lambda f: (SEVERITIES.index(f.severity), order[f.code])))
 
@@ -144,40 +140,3 @@ def _observed_idle(sign: Sign) -> float | None:
     """The limit on silence that a stream ran into, or could run into, in seconds."""
     limit = sign.evidence.get("idle_timeout", sign.evidence.get("limit"))
     return limit if isinstance(limit, float) else None
-
-
-def noise_limit(criteria: Criteria) -> float:
-    """Lateness of the measuring machine, in seconds, from which on the scenario's limits cannot be judged."""
-    # What is held back is told from what is not by a fixed time, so that limits the noise as well.
-    return min(criteria.first_event * NOISE_SHARE, criteria.event_deadline * NOISE_SHARE, HELD_S / 2)
-
-
-def _runner_noise(criteria: Criteria, environment: Environment, error: MeasurementError | None) -> list[Finding]:
-    """Whether the measuring machine itself was too late for the limits that are judged: by the error it states, else by its loop's lag."""
-    figures: Figures = {"loop_lag_p99": environment.loop_lag_p99, "loop_lag_max": environment.loop_lag_max}
-    if error is None:
-        late, limit = environment.loop_lag_p99, noise_limit(criteria)
-        said = f"The measuring machine was itself up to {format_duration(late)} late (99th percentile)"
-    else:
-        # Events that come together share the error of their read, and the first one of a stream is judged by another limit.
-        judged = (
-            (error.first_p99, criteria.first_event * NOISE_SHARE),
-            (error.p99, min(criteria.event_deadline * NOISE_SHARE, HELD_S / 2)),
-        )
-        late, limit = max(judged, key=lambda pair: pair[0] - pair[1])
-        figures = {"error_p99": error.p99, "error_max": error.max, "first_error_p99": error.first_p99, **figures}
-        said = f"The measuring machine read events up to {format_duration(late)} late (99th percentile)"
-    if late <= limit:
-        return []
-    return [
-        Finding(
-            code="runner-noise",
-            severity="warning",
-            confidence="certain",
-            probe="",
-            streams=(),
-            evidence={**figures, "limit": limit},
-            message=f"{said}, more than the {format_duration(limit)} with which its limits can be judged.",
-            fixes=CURES["runner-noise"],
-        )
-    ]

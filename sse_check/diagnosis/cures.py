@@ -18,6 +18,9 @@ UNKNOWN_AUTHORITY: Final = (
     Fix(where="scenario", text="If the authority is your own, name it: `target.tls.ca: ca.pem`, or `--cacert ca.pem`.", source=f"{DOCS}/scenario.md#keys"),
     Fix(where="deployment", text="See that its certificate is valid for the name and today, and that the intermediate certificates are sent along.", source=f"{_HTTP}#name-establishing-authority"),
 )
+POOR_MACHINE: Final = (
+    Fix(where="workflow", text="Give the machine what it lacks (files: `ulimit -n`, `docker run --ulimit nofile=…`; local ports: `net.ipv4.ip_local_port_range`; a route, where only IPv6 leads there; a resolver that answers), or share the streams out over several machines (`--shard`).", source=f"{DOCS}/large-runs.md"),
+)
 CUT_SOONER: Final = Fix(where="scenario", text="Cut it sooner, by a smaller `resume.after`.", source=f"{DOCS}/scenario.md#resume")
 AT_ONCE: Final = Fix(where="application", text="Send the head and a comment line (`: open`) at once, before the slow work.", source=f"{_SSE}#authoring-notes")
 

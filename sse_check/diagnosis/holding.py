@@ -35,9 +35,14 @@ LATE_HEAD_S: Final = 1.0
 _ONE_MOMENT_S: Final = 0.001
 
 
-def held_back(m: StreamMetrics) -> tuple[Kind, Delivery] | None:
-    """How a stream was held back, if it was."""
-    d = delivery(m)
+def perhaps_held(m: StreamMetrics) -> bool:
+    """Whether a stream looks held back, and only the error of the measurement speaks against it: undecided."""
+    return held_back(m, as_read=True) is not None and held_back(m) is None
+
+
+def held_back(m: StreamMetrics, *, as_read: bool = False) -> tuple[Kind, Delivery] | None:
+    """How a stream was held back, if it was: beyond the error of the measurement, or as it was read."""
+    d = delivery(m, as_read=as_read)
     if d is None or m.total < MIN_EVENTS or m.first_event is None or m.last_event is None:
         return None
     # Beyond the errors it is less still, and those of a long stream take long to work out.

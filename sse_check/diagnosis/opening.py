@@ -12,6 +12,8 @@ from sse_check.units import format_duration
 
 # A stream that waits for a place is late by more than this, while others were answered at once.
 QUEUED_S: Final = 1.0
+# For how long each step to a connection is waited for (transport.Request).
+CONNECT_S: Final = 10.0
 # A cached response is handed over at once: its events within this share of the time over which they were made.
 REPLAY_SHARE: Final = 0.1
 
@@ -30,9 +32,11 @@ def refused(v: View) -> Sign | None:
     reason = m.stream.reason
     if reason not in _CONNECTING:
         return None
+    waited = _waited_for(m)
+    figures: Figures = {"step": reason, "seconds": round(m.ended, 3)}
     return Sign(
         message=f"{_CONNECTING[reason]}: {quoted(m.stream.error or reason)}.",
-        evidence={"step": reason, "seconds": round(m.ended, 3)},
+        evidence=figures | ({} if waited is None else {"waited": round(waited, 3)}),
         fixes=UNKNOWN_AUTHORITY if reason == "tls" else (),
     )
 
@@ -168,10 +172,12 @@ def concurrency_limited(v: View) -> Sign | None:
     alone = v.twins.get("alone", ())
     good = v.company.well
     works_alone = any(map(works, alone))
+    waited = _waited_for(m)
     if (alone and not works_alone) or not (works_alone or good):
         return None  # it fails alone as well, or nothing says that it would not
     worked = f"Of {v.company.streams} streams at once {good} worked; another: {_trouble(m)}."
     figures: Figures = {"streams": v.company.streams, "worked": good, "alone": "works" if works_alone else "not tried"}
+    figures |= {} if waited is None else {"waited": round(waited, 3)}
     places = http2_places(v)
     if places is not None:
         return Sign(
@@ -196,13 +202,22 @@ def http2_places(v: View) -> int | None:
     return stream.max_streams if not refused and stream.max_streams is not None and stream.max_streams < v.company.streams else None
 
 
+def _waited_for(m: StreamMetrics) -> float | None:
+    """For how many seconds a stream was waited for, where nothing else shows its trouble: a machine that stood still waits as long."""
+    if m.stream.head is not None:
+        return m.connection if m.stream.head.status == 200 else None
+    given_up = m.stream.reason is None or (m.stream.reason in _CONNECTING and m.ended >= CONNECT_S)
+    return m.ended if given_up else None
+
+
 def works(m: StreamMetrics) -> bool:
     """Whether a stream was opened; that nothing was to be told on it meanwhile is no trouble."""
     return m.stream.head is not None and m.stream.head.status == 200
 
 
 def company_of(peers: Sequence[StreamMetrics]) -> Company:
-    """The streams that were opened together, as each of them sees the others."""
+    """The streams that were opened together, as each of them sees the others; those that this machine could not open are none of them."""
+    peers = [peer for peer in peers if peer.stream.reason != "machine"]
     answered = [peer.connection for peer in peers if peer.connection is not None and works(peer)]
     late = max(QUEUED_S, 5 * min(answered, default=0.0))
     well = sum(works(peer) and not _kept_waiting(peer, late) for peer in peers)
@@ -211,8 +226,8 @@ def company_of(peers: Sequence[StreamMetrics]) -> Company:
 
 def in_trouble(m: StreamMetrics, company: Company) -> bool:
     """Whether one of several streams was refused, answered with an error, left waiting, or answered only much later."""
-    if m.stream.head is None and m.stream.reason == "decided":
-        return False  # it was not waited for
+    if m.stream.head is None and m.stream.reason in ("decided", "machine"):
+        return False  # it was not waited for, or not asked for at all
     return not works(m) or _kept_waiting(m, company.late)
 
 

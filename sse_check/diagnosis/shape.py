@@ -55,11 +55,13 @@ class Delivery:
     """How a stream's events were delivered, beside when they were sent. What it shows is worked out where it is asked for.
 
     `stamped` says whether the sending is known from the server's stamps, or only from the cadence that the scenario expects.
+    `as_read`: delays are taken as they were read, and not without what the measurement's own error may have made of them.
     """
 
     m: StreamMetrics
     stamps: Stamps
     stamped: bool
+    as_read: bool = False
 
     @property
     def sent(self) -> Sequence[float]:
@@ -72,7 +74,7 @@ class Delivery:
 
         A server's clock of whole seconds stamps an event up to a second too early.
         """
-        delays, errors = self.stamps.delays(), event_errors(self.m.stream)
+        delays, errors = self.stamps.delays(), () if self.as_read else event_errors(self.m.stream)
         step = self.stamps.resolution if self.stamps.resolution > APART_S else 0.0
         if not errors and not step:
             return delays
@@ -106,8 +108,8 @@ class Delivery:
         return self.stamps.sent_span
 
 
-def delivery(m: StreamMetrics) -> Delivery | None:
-    """The delivery of a stream whose sending is known; None where it is not."""
+def delivery(m: StreamMetrics, *, as_read: bool = False) -> Delivery | None:
+    """The delivery of a stream whose sending is known; None where it is not. For `as_read` see Delivery."""
     stamps, stamped = m.stamps, m.stamps is not None
     if stamps is None and m.probe.expect.every and m.total > 1:
         sent = array("d", (number * m.probe.expect.every for number in range(m.total)))
@@ -115,7 +117,7 @@ def delivery(m: StreamMetrics) -> Delivery | None:
         stamps = Stamps(field="expect.every", resolution=0.0, sent=sent, arrived=arrived, events=range(m.total))
     if stamps is None or len(stamps.sent) < 2:
         return None
-    return Delivery(m=m, stamps=stamps, stamped=stamped)
+    return Delivery(m=m, stamps=stamps, stamped=stamped, as_read=as_read)
 
 
 def releases(m: StreamMetrics) -> tuple[Release, ...]:

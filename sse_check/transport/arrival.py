@@ -9,7 +9,9 @@ it is read. Two things remain:
   the read (`exact`). They came after whatever was read
   before, and after the loop last looked and found nothing; and where it slept meanwhile, they are what woke it, so they are
   no older than its sleep but for the time that it waited for a processor, which the kernel counts (/proc/PID/schedstat,
-  Documentation/scheduler/sched-stats.rst). So far before the stamp they may have arrived, and no further.
+  Documentation/scheduler/sched-stats.rst). So far before the stamp they may have arrived, and no further. Where it slept for
+  longer than it wanted to, and did not wait for a processor, it was stopped, or its machine was: what came in that time is
+  as old as its last look, and of a machine that stood still the kernel stamps late as well, so nothing of it is exact.
 * The stamps are of the wall clock. Its distance to the monotonic one is measured at every turn of the loop; where it
   jumps, that turn's reads are stamped by this process instead, and so is one whose stamp cannot be true.
 
@@ -38,6 +40,8 @@ _ATTEMPTS: Final = 5
 _SLEPT_NS: Final = 300_000
 _WAKING_NS: Final = 100_000
 _LISTING_NS: Final = 10_000
+# Timeouts are rounded up to milliseconds, and timers are not exact. Who sleeps for longer than it wanted by more was stopped.
+_OVERSLEPT_NS: Final = 3_000_000
 # Where arrivals are stamped by the kernel, nothing is gained by waking for each of them: with so many files a look takes
 # together what has come in two milliseconds. A live event costs half as much then, and a core carries twice as many. Only events
 # of one stream that come within that time are less exact for it, and say so.
@@ -72,8 +76,8 @@ class Stamp(NamedTuple):
 class Polls(selectors.DefaultSelector):
     """A selector that notes when it last looked, and how far the wall clock is from the monotonic one.
 
-    What the last look found ready was not there at `before_ns`. `stamped`: the kernel stamps what comes. To be used in the thread
-    that made it.
+    What the last look found ready was not there at `before_ns`. `stamped`: the kernel stamps what comes. `stopped`: in the last look
+    the process, or the whole machine, stood still. To be used in the thread that made it.
     """
 
     def __init__(self) -> None:
@@ -87,6 +91,7 @@ class Polls(selectors.DefaultSelector):
         self._woke_ns = self._looked_ns
         self._left = False
         self._turn = 0
+        self.stopped = False
 
     def overdue(self) -> bool:
         """Whether this turn of the loop has lasted too long for another read; then the caller leaves its own for the next."""
@@ -113,12 +118,14 @@ class Polls(selectors.DefaultSelector):
         now = time.monotonic_ns()
         # It looked after it began, not as late as it returned: thousands that are ready take milliseconds to list.
         self.before_ns, self._looked_ns = self._looked_ns, began
+        self.stopped = False
         if now - began > _SLEPT_NS and self._waited_ns is not None:
             before, self._waited_ns = self._waited_ns, self._waited.ns()
             if self._waited_ns is not None:
                 # If it slept, what it found woke it: after that it can only have waited for a processor, and listed what is ready.
                 woken = now - (self._waited_ns - before) - _WAKING_NS - _LISTING_NS * len(ready)
-                if woken - began > _SLEPT_NS:
+                self.stopped = timeout is not None and woken - began > max(0.0, timeout) * 1e9 + _OVERSLEPT_NS
+                if woken - began > _SLEPT_NS and not self.stopped:
                     self.before_ns = self._looked_ns = woken
         self._woke_ns = now
         if self._left and ready:
@@ -250,7 +257,7 @@ class Arrivals:
         self._newest_ns = at
         if polls is not None:
             polls.stamped = True
-        return Stamp(at, max(0, at - since), True, emptied)
+        return Stamp(at, max(0, at - since), True, emptied and not (polls is not None and polls.stopped))
 
 
 def _kernel_time(ancillary: Ancillary, distance_ns: int) -> int | None:

@@ -16,6 +16,7 @@ from aiohappyeyeballs import start_connection
 
 from sse_check.recording import Reason
 from sse_check.transport import Clock, End, Request, Trace
+from sse_check.transport.local import is_local
 from sse_check.transport.resolve import addresses_of, is_address, known_address, other_version
 from sse_check.transport.wire import Wire
 
@@ -103,7 +104,7 @@ async def dial(
     except TimeoutError:
         raise _failed("proxy" if proxy else "tcp", f"no connection within {request.connect_timeout:g} s", clock) from None
     except OSError as error:
-        raise _failed("proxy" if proxy else "tcp", one_line(error), clock) from None
+        raise _failed("machine" if is_local(error) else "proxy" if proxy else "tcp", one_line(error), clock) from None
     trace.connected_ns = clock()
     trace.peer = peer_of(sock)
     if tls is None:
@@ -143,9 +144,9 @@ async def _resolved(
         async with asyncio.timeout(request.connect_timeout):
             found = await addresses_of(host, port, request.family, request.addresses)
     except TimeoutError:
-        raise _failed("proxy" if through_proxy else "dns", f"no address within {request.connect_timeout:g} s", clock) from None
+        raise _failed("machine", f"the resolver gave no address of {host} within {request.connect_timeout:g} s", clock) from None
     except (OSError, UnicodeError) as error:
-        raise _failed("proxy" if through_proxy else "dns", one_line(error), clock) from None
+        raise _failed("machine" if is_local(error) else "proxy" if through_proxy else "dns", one_line(error), clock) from None
     if not is_address(host):
         trace.resolved_ns = clock()
     return [

@@ -17,6 +17,7 @@ from sse_check.transport import Clock, End, Request, Sink, Trace
 from sse_check.transport.arrival import Stamp
 from sse_check.transport.body import Body
 from sse_check.transport.dial import DialError, Target, basic_credentials, dial, one_line, path_of, target_of
+from sse_check.transport.local import is_local
 from sse_check.transport.tls import default_context
 from sse_check.transport.wire import Wire
 
@@ -179,6 +180,8 @@ class _Exchange:
 
     def _end_of(self, error: OSError | None, at_ns: int) -> End:
         reset = isinstance(error, ConnectionResetError)
+        if error is not None and is_local(error):
+            return End(ended="error", at_ns=at_ns, reason="machine", error=one_line(error))
         # Before an answer that is TLS refusing; after it a connection that breaks off: some servers end theirs in mid-record.
         if isinstance(error, ssl.SSLError) and self._body is None:
             return End(ended="error", at_ns=at_ns, reason="tls", error=one_line(error))

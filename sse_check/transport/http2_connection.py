@@ -25,6 +25,7 @@ from sse_check.transport import Clock, End, Sink, Trace
 from sse_check.transport.arrival import Stamp
 from sse_check.transport.dial import one_line
 from sse_check.transport.http2_exchange import Exchange
+from sse_check.transport.local import is_local
 from sse_check.transport.wire import Wire
 
 # What Chrome grants: no stream is held back for want of room that would not be in a browser.
@@ -128,7 +129,8 @@ class Connection:
     def lost(self, error: OSError | None) -> None:
         """The connection is over."""
         reset = isinstance(error, ConnectionResetError)
-        lose = partial(self._lose, what="reset" if reset else "closed", at_ns=self._clock(), reset=reset)
+        local = error if error is not None and is_local(error) else None
+        lose = partial(self._lose, what="reset" if reset else "closed", at_ns=self._clock(), reset=reset, local=local)
         if self._busy:
             self._lost = lose
         else:
@@ -318,8 +320,8 @@ class Connection:
         self._flush()
         self._wire.close()
 
-    def _lose(self, *, what: str, at_ns: int, reset: bool) -> None:
-        """The connection is gone, and with it all that was under way."""
+    def _lose(self, *, what: str, at_ns: int, reset: bool, local: OSError | None) -> None:
+        """The connection is gone, and with it all that was under way; `local` is the error of this machine that ended it."""
         said = f" (GOAWAY {self._farewell})" if self._farewell else ""
         unanswered = End(
             ended="reset" if reset else "error",
@@ -333,6 +335,8 @@ class Connection:
             at_ns=at_ns,
             error=f"the connection was {what}{'' if reset else ' before the response was complete'}{said}",
         )
+        if local is not None:
+            answered = unanswered = End(ended="error", at_ns=at_ns, reason="machine", error=one_line(local))
         self.leaving = True
         for exchange in list(self._open.values()):
             self._finish(exchange, answered if exchange.answered else unanswered)

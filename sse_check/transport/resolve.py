@@ -1,18 +1,44 @@
 """Host names of the run's own network, beside those that the system resolves."""
 
+import asyncio
 import ipaddress
 import socket
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from math import inf
+from typing import Final
+from weakref import WeakKeyDictionary
 
 from sse_check.daemon import in_thread
 
+# Streams that are opened together ask for the same name: a thousand look-ups at once would be a fault of our own making.
+_KEPT_S: Final = 1.0
+# After so many seconds a resolver that has no answer for now is asked again, as browsers do.
+_AGAIN_S: Final = (0.5, 1.0)
 
-async def addresses_of(
-    host: str, port: int, family: socket.AddressFamily, known: Mapping[str, str]
-) -> list[tuple[socket.AddressFamily, int, str]]:
+# The family, protocol and address of one way to a host.
+Way = tuple[socket.AddressFamily, int, str]
+
+
+@dataclass(slots=True)
+class _LookUp:
+    """A look-up that is under way or was: who asks for the same until `over_at`, by the loop's clock, shares it. `shared` counts them."""
+
+    found: "asyncio.Task[list[Way]]"
+    over_at: float = inf
+    shared: int = 0
+
+
+_LOOK_UPS: "WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, int, int], _LookUp]]" = WeakKeyDictionary()
+
+
+async def addresses_of(host: str, port: int, family: socket.AddressFamily, known: Mapping[str, str]) -> list[Way]:
     """The family, protocol and address of each way to a host. Raises OSError where there are none.
 
-    `known` is a table of names, or name:port, and addresses (with commas between several), which goes before the system. The system's resolver blocks, for half a minute if its servers do not answer; so it is asked in a daemon thread.
+    `known` is a table of names, or name:port, and addresses (with commas between several), which goes before the system. The system's
+    resolver blocks, for half a minute if its servers do not answer; so it is asked in a daemon thread, and once for all who ask until a
+    second after its answer. Each of them gets the addresses in another order, as from a name server that has several: load is spread as it would be.
     """
     table = known_address(known, host, port)
     if table is not None:
@@ -25,14 +51,52 @@ async def addresses_of(
         return [_of_address(host)]
     # Whoever asks for IPv6 alone wants it tried, even where the machine has no address of it but the loopback's.
     flags = socket.AI_ADDRCONFIG if family == socket.AF_UNSPEC else 0
-    found = await in_thread(lambda: socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=flags))
+    return await _look_up(host, port, family, flags)
+
+
+async def _look_up(host: str, port: int, family: int, flags: int) -> list[Way]:
+    loop = asyncio.get_running_loop()
+    look_ups = _LOOK_UPS.setdefault(loop, {})
+    key = (host, port, family)
+    known = look_ups.get(key)
+    if known is None or known.over_at < loop.time():
+        known = look_ups[key] = _LookUp(asyncio.ensure_future(_asked(host, port, family, flags)))
+        known.found.add_done_callback(partial(_over, known, loop))
+    turn, known.shared = known.shared, known.shared + 1
+    return _rotated(await asyncio.shield(known.found), turn)  # who is cancelled takes it from nobody else
+
+
+def _over(look_up: _LookUp, loop: asyncio.AbstractEventLoop, found: "asyncio.Task[list[Way]]") -> None:
+    """Keep what was found for a moment; what failed may succeed for the next one who asks."""
+    failed = found.cancelled() or found.exception() is not None
+    look_up.over_at = -inf if failed else loop.time() + _KEPT_S
+
+
+async def _asked(host: str, port: int, family: int, flags: int) -> list[Way]:
+    """What the system's resolver says, asked again where it has no answer for now."""
+    for again in (*_AGAIN_S, None):
+        try:
+            found = await in_thread(lambda: socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=flags))
+            break
+        except socket.gaierror as error:
+            if error.errno != socket.EAI_AGAIN or again is None:
+                raise
+            await asyncio.sleep(again)
     # A link-local IPv6 address means something together with its interface only; getnameinfo writes both.
     return [
         (kind, proto, socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]) for kind, _, proto, _, address in found
     ]
 
 
-def _of_address(text: str) -> tuple[socket.AddressFamily, int, str]:
+def _rotated(ways: list[Way], by: int) -> list[Way]:
+    """The same ways, those of each version of IP beginning with another one."""
+    versions: dict[socket.AddressFamily, list[Way]] = {}
+    for way in ways:
+        versions.setdefault(way[0], []).append(way)
+    return [way for some in versions.values() for way in (*some[by % len(some) :], *some[: by % len(some)])]
+
+
+def _of_address(text: str) -> Way:
     return (socket.AF_INET6 if ":" in text else socket.AF_INET), 0, text
 
 

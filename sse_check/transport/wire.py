@@ -6,6 +6,7 @@ that a read below it keeps its stamp, and so that a connection costs what it nee
 """
 
 import asyncio
+import errno
 import socket
 import ssl
 from collections.abc import Callable
@@ -144,6 +145,13 @@ class Wire:
         if self._polls is not None and self._polls.overdue():
             self._arrivals.left_behind()
             return
+        try:
+            self._read()
+        except MemoryError:
+            # In the loop's callback nobody else would hear of it, and a stream would go on with a gap.
+            self._lose(OSError(errno.ENOMEM, "this machine has no memory left"))
+
+    def _read(self) -> None:
         try:
             data, ancillary = receive(self._sock, _READ_BYTES)
         except (BlockingIOError, InterruptedError):
