@@ -28,7 +28,13 @@ _MAX_DUE: Final = 100_000  # events of a hint: as many as a scenario may expect
 
 StepName = Literal["name lookup", "connect", "TLS", "waiting for the head", "waiting for the first event", "events", "silence"]
 # In which phase a connection failed, by the reason of its end.
-_FAILED_IN: Final[dict[Reason | None, StepName]] = {"dns": "name lookup", "tcp": "connect", "proxy": "connect", "tls": "TLS"}
+_FAILED_IN: Final[dict[Reason | None, StepName]] = {
+    "dns": "name lookup",
+    "tcp": "connect",
+    "proxy": "connect",
+    "tls": "TLS",
+    "policy": "name lookup",
+}
 
 Beside = Literal["sent", "due", "sent, then due"]
 

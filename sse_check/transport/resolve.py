@@ -1,16 +1,52 @@
-"""Host names of the run's own network, beside those that the system resolves."""
+"""Where hosts are: the names of the run's own network, those that the system resolves, and what may be asked of either.
+
+All connections of a run are made to addresses from here, and to no other look-up of the name: an address that was looked at
+cannot be exchanged for another one (DNS rebinding).
+"""
 
 import ipaddress
 import socket
 from collections.abc import Mapping
 
 from sse_check.daemon import in_thread
+from sse_check.hosts import is_public, why_never
+
+Way = tuple[socket.AddressFamily, int, str]
+
+
+class ForbiddenError(OSError):
+    """A host leads only to addresses that are not asked; the message says to which, and why."""
 
 
 async def addresses_of(
-    host: str, port: int, family: socket.AddressFamily, known: Mapping[str, str]
-) -> list[tuple[socket.AddressFamily, int, str]]:
-    """The family, protocol and address of each way to a host. Raises OSError where there are none.
+    host: str, port: int, family: socket.AddressFamily, known: Mapping[str, str], *, public_only: bool = False
+) -> list[Way]:
+    """The family, protocol and address of each way to a host that may be asked. Raises OSError where there are none (ForbiddenError).
+
+    Left out are the addresses that are never asked (hosts.py), and with `public_only` those of private networks.
+    """
+    if why_never(host) is not None and not is_address(host):
+        raise ForbiddenError(f"{host} is never asked: {why_never(host)}")
+    ways = await any_addresses_of(host, port, family, known)
+    refused = [(address, why) for _, _, address in ways if (why := _why_not(address, public_only)) is not None]
+    if len(refused) == len(ways) > 0:
+        address, why = refused[0]
+        raise ForbiddenError(
+            f"{address} is never asked: {why}" if address == host else f"{host} leads to {address}, which is never asked: {why}"
+        )
+    return [way for way in ways if _why_not(way[2], public_only) is None]
+
+
+def _why_not(address: str, public_only: bool) -> str | None:
+    if (why := why_never(address)) is not None:
+        return why
+    if public_only and not is_public(address):
+        return "a redirect from the Internet into a private network is not followed; ask that URL itself if it is meant"
+    return None
+
+
+async def any_addresses_of(host: str, port: int, family: socket.AddressFamily, known: Mapping[str, str]) -> list[Way]:
+    """The same, whatever the addresses are: of a host that the owner of the machine names, as a proxy of the environment is.
 
     `known` is a table of names, or name:port, and addresses (with commas between several), which goes before the system. The system's resolver blocks, for half a minute if its servers do not answer; so it is asked in a daemon thread.
     """
@@ -32,7 +68,7 @@ async def addresses_of(
     ]
 
 
-def _of_address(text: str) -> tuple[socket.AddressFamily, int, str]:
+def _of_address(text: str) -> Way:
     return (socket.AF_INET6 if ":" in text else socket.AF_INET), 0, text
 
 
