@@ -181,7 +181,7 @@ async def run(scenario: Scenario, run: Run) -> Recording:
 
 
 async def _together(group: Sequence[StreamPlan], run: Run, began: int) -> list[StreamRecording]:
-    lives = [LiveStream(p) for p in group]
+    lives = [LiveStream(p, redactor=run.redactor) for p in group]
     for live in lives:
         run.watch(live)
     async with Http2() as http2:
