@@ -166,8 +166,8 @@ def _redirected(request: Request, target: str, status: int) -> Request:
     if not same_origin(target, request.url):
         tls = request.tls_elsewhere
         # The last event ID is EventSource's own header, and goes wherever its request goes.
-        own = {*(name.lower() for name, _ in own_headers(target)), "last-event-id"}
-        headers = tuple((name, value) for name, value in headers if name.lower() in own)
+        own = {*(name.lower() for name, _ in own_headers(target)), "last-event-id"} - {"user-agent"}  # where some write a token
+        headers = (*((name, value) for name, value in headers if name.lower() in own), ("User-Agent", USER_AGENT))
     return replace(request, url=target, method=method, body=body, headers=headers, tls=tls)
 
 

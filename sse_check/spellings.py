@@ -61,7 +61,7 @@ def _spellings_of(char: str, *, spelled: bool) -> list[str]:
         found.append(_JSON[char])
     if not char.isascii():
         # As a header's value is read (RFC 9110, section 5.5), and where its bytes are no UTF-8.
-        found += [raw.decode("latin-1"), "\ufffd"]
+        found += [form.encode("utf-8", "surrogateescape").decode("latin-1") for form in (char, char.lower(), char.upper())] + ["\ufffd"]
     return sorted(dict.fromkeys(found), key=lambda form: (form != char, -len(form)))
 
 

@@ -25,23 +25,21 @@ async def addresses_of(
 
     Left out are the addresses that are never asked (hosts.py), and with `public_only` those of private networks.
     """
-    if why_never(host) is not None and not is_address(host):
-        raise ForbiddenError(f"{host} is never asked: {why_never(host)}")
+    if (why := why_never(host)) is not None:
+        raise ForbiddenError(f"{host} is never asked: {why}")
     ways = await any_addresses_of(host, port, family, known)
-    refused = [(address, why) for _, _, address in ways if (why := _why_not(address, public_only)) is not None]
-    if len(refused) == len(ways) > 0:
-        address, why = refused[0]
-        raise ForbiddenError(
-            f"{address} is never asked: {why}" if address == host else f"{host} leads to {address}, which is never asked: {why}"
-        )
-    return [way for way in ways if _why_not(way[2], public_only) is None]
+    allowed = [way for way in ways if _why_not(way[2], public_only) is None]
+    if ways and not allowed:
+        address = ways[0][2]
+        raise ForbiddenError(f"{'' if address == host else f'{host} leads to '}{address}, which is {_why_not(address, public_only)}")
+    return allowed
 
 
 def _why_not(address: str, public_only: bool) -> str | None:
     if (why := why_never(address)) is not None:
-        return why
+        return f"never asked: {why}"
     if public_only and not is_public(address):
-        return "a redirect from the Internet into a private network is not followed; ask that URL itself if it is meant"
+        return "not asked: a redirect from the Internet into a private network is not followed. Ask that URL itself if it is meant"
     return None
 
 
