@@ -140,6 +140,15 @@ async def _looked_up() -> tuple[str, bool]:
     return f"{sum(told)} of {len(told)} names refused, {len(made)} connections begun: {ended[0].error}", all(told) and not made
 
 
+async def _among_others() -> tuple[str, bool]:
+    """A name that leads to a metadata service as well as to this machine."""
+    async with raw_server(STREAM) as base, connections() as made:
+        url = base.replace("127.0.0.1", "app.example.test")
+        stream = await observed(url, addresses={"app.example.test": "169.254.169.254, 127.0.0.1, fe80::1"})
+    asked = [address[0] for address in made]  # type: ignore[index]  # pairs
+    return f"{len(stream.events)} events from {stream.peer}; asked: {asked}", len(stream.events) == 3 and asked == ["127.0.0.1"]
+
+
 async def _rebound() -> tuple[str, bool]:
     """A name that leads to this machine the first time, and to the metadata service each time after."""
     asked: list[str] = []
@@ -349,6 +358,7 @@ CASES: Final = (
     Case("metadata and link-local addresses in every notation", _literals),
     Case("the same in a scenario", _read),
     Case("names that lead there", _looked_up),
+    Case("a name that leads there among others", _among_others),
     Case("a name that leads elsewhere at the second look-up (DNS rebinding)", _rebound),
     Case("redirects there", _redirected),
     Case("fallbacks there", _fallbacks),
