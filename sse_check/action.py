@@ -3,17 +3,16 @@
 import contextlib
 from collections.abc import Mapping
 from typing import TextIO
-from urllib.parse import urlsplit
 
 from sse_check import github
 from sse_check.baseline import Run as Baseline
 from sse_check.checking import check_addresses, observed, pushed
 from sse_check.errors import UsageError
 from sse_check.escape import put
+from sse_check.hosts import exactly, host_allowed, host_in
 from sse_check.interruption import Interruption
 from sse_check.pipeline import Checked
 from sse_check.place import forget_missing_certificates
-from sse_check.probe import host_allowed
 from sse_check.progress import Progress
 from sse_check.report import terminal_text
 from sse_check.scenario import Place, Scenario, Variables
@@ -91,7 +90,7 @@ def _baseline_of(inputs: github.Inputs, out: TextIO) -> Baseline | None:
 
 
 def allowed_hosts(scenario: Scenario, patterns: tuple[str, ...]) -> tuple[str, ...]:
-    """The hosts that may be reached: those of the patterns, else of the scenario's own URLs. Raises UsageError where one is not."""
+    """The patterns of the hosts that may be reached: those given, else of the scenario's own URLs. Raises UsageError where one is not."""
     urls = [scenario.url_of(probe) for probe in scenario.probes]
     urls += [scenario.fallback_url(option) for fallback in scenario.fallbacks if (option := fallback.websocket or fallback.batch)]
     urls += [probe.compare.direct for probe in scenario.probes if probe.compare]
@@ -100,12 +99,12 @@ def allowed_hosts(scenario: Scenario, patterns: tuple[str, ...]) -> tuple[str, .
     ):
         urls.append(scenario.target.url)
     # The scenario's services are reached in a network of the run's own, and need no pattern.
-    urls = [url for url in urls if urlsplit(url).hostname not in scenario.services]
+    urls = [url for url in urls if host_in(url) not in scenario.services]
     if not patterns:
-        return tuple(dict.fromkeys((*(urlsplit(url).hostname or "" for url in (*urls, scenario.base_url)), *scenario.services)))
+        return tuple(dict.fromkeys((*map(exactly, (*urls, scenario.base_url)), *scenario.services)))
     for url in urls:
         if not host_allowed(url, patterns):
-            raise UsageError(f'allow-hosts: the scenario asks "{urlsplit(url).hostname}", which no pattern allows. Add a line for it.')
+            raise UsageError(f'allow-hosts: the scenario asks "{host_in(url)}", which no pattern allows. Add a line for it.')
     for host, addresses in scenario.target.resolve.items():
         # A name that is allowed must not lead elsewhere: the target's headers go with it.
         for address in (part.strip() for part in addresses.split(",")):

@@ -39,7 +39,7 @@ from sse_check.units import format_duration
 
 # A machine that is never late: whether the one that measured was is for the verdict.
 _QUIET: Final = Environment(version="", python="", platform="")
-_REFUSED: Final[frozenset[Reason | None]] = frozenset({"dns", "tcp", "tls", "proxy", "no-response"})
+_REFUSED: Final[frozenset[Reason | None]] = frozenset({"dns", "tcp", "tls", "proxy", "no-response", "policy"})
 
 
 def first_event_missed(first_event: float | None, age: float, probe: Probe, criteria: Criteria, error: float = 0.0) -> bool:

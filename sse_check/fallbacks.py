@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -20,13 +19,14 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from sse_check.escape import quoted
-from sse_check.probe import USER_AGENT, host_allowed
+from sse_check.hosts import host_allowed, host_in, why_never
+from sse_check.probe import USER_AGENT
 from sse_check.recording import FallbackRecording
 from sse_check.redaction import Redactor
 from sse_check.scenario import BatchFallback, Scenario, WebSocketFallback
 from sse_check.transport import same_origin
 from sse_check.transport.decoding import DecodeError, decoder_for
-from sse_check.transport.resolve import addresses_of, known_address
+from sse_check.transport.resolve import ForbiddenError, addresses_of, any_addresses_of, known_address
 from sse_check.transport.tls import Certificates
 from sse_check.units import format_duration
 
@@ -67,16 +67,17 @@ class _Response(aiohttp.ClientResponse):
 
 
 class _KnownFirst(AbstractResolver):
-    """What a stream's host names are resolved by, as aiohttp's connector wants it."""
+    """What a stream's host names are resolved by, as aiohttp's connector wants it: `host` is the fallback's, others are proxies."""
 
-    def __init__(self, known: Mapping[str, str]) -> None:
+    def __init__(self, host: str, known: Mapping[str, str]) -> None:
+        self._host = host
         self._known = known
 
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
         """The addresses of a host name. Raises OSError where there are none."""
         return [
             ResolveResult(hostname=host, host=address, port=port, family=kind, proto=proto, flags=socket.AI_NUMERICHOST)
-            for kind, proto, address in await addresses_of(host, port, family, self._known)
+            for kind, proto, address in await (addresses_of if host == self._host else any_addresses_of)(host, port, family, self._known)
         ]
 
     async def close(self) -> None:
@@ -102,6 +103,10 @@ class _Attempt:
     hold: float
     redactor: Redactor
     seen: _Seen
+
+    def quoted(self, text: str) -> str:
+        """The beginning of a text for one of our sentences: without its secrets first, as what is cut is not recognised any more."""
+        return quoted(self.redactor.beginning(text, 2 * _SHOWN), _SHOWN)
 
 
 async def try_fallbacks(
@@ -136,10 +141,13 @@ async def _tried(
     try:
         if hosts is not None and not host_allowed(url, hosts):
             raise _FailedError("its host is not allowed")
-        async with _session(scenario, url, addresses) as session:
+        asked = URL(url, encoded=True)
+        if (why := why_never(host_in(url))) is not None:  # an address is not looked up, and through a proxy no name is
+            raise _FailedError(f"{host_in(url)} is never asked: {why}")
+        async with _session(scenario, asked, addresses) as session:
             attempt = _Attempt(
                 session=session,
-                url=URL(url, encoded=True),
+                url=asked,
                 headers=_headers(scenario, url, option.headers),
                 deadline=deadline,
                 hold=option.hold if isinstance(option, WebSocketFallback) and option.hold is not None else hold,
@@ -152,6 +160,9 @@ async def _tried(
         detail = str(failed)
     except aiohttp.ConnectionTimeoutError:
         detail = f"no connection within {format_duration(_CONNECT_TIMEOUT)}"
+    except aiohttp.ClientConnectorDNSError as error:
+        forbidden = isinstance(error.os_error, ForbiddenError)
+        detail = str(error.os_error) if forbidden else f"{type(error).__name__}: {error}"
     except TimeoutError:
         detail = f"no answer within {format_duration(deadline)}"
     except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -167,15 +178,17 @@ async def _tried(
     )
 
 
-def _session(scenario: Scenario, url: str, addresses: Mapping[str, str]) -> aiohttp.ClientSession:
+def _session(scenario: Scenario, asked: URL, addresses: Mapping[str, str]) -> aiohttp.ClientSession:
     """A session for one fallback. What has an address of its own is reached there, and through no proxy."""
-    parts = urlsplit(url)
+    host, port = asked.raw_host or "", asked.port or (443 if asked.scheme == "https" else 80)
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=Certificates(scenario).for_url(url) or True, resolver=_KnownFirst(addresses), force_close=True),
+        connector=aiohttp.TCPConnector(
+            ssl=Certificates(scenario).for_url(str(asked)) or True, resolver=_KnownFirst(host, addresses), force_close=True
+        ),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": USER_AGENT},
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT),
-        trust_env=known_address(addresses, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)) is None,
+        trust_env=known_address(addresses, host, port) is None,
         middlewares=(_no_redirect,),
         auto_decompress=False,
         response_class=_Response,
@@ -254,17 +267,16 @@ async def _answer(attempt: _Attempt, socket: aiohttp.ClientWebSocketResponse, op
         if option.send is not None:
             await _sending(socket.send_str(option.send))
         try:
-            came = await _came(socket, wanted, attempt.deadline)
+            came = await _came(attempt, socket, wanted, attempt.deadline)
         except _ClosedError as closed:
             if not last:
                 raise
-            said = quoted(attempt.redactor.text(last[0]), _SHOWN)
-            wrong = f"upgraded, and answered {said}, which does not hold {quoted(option.expect or '', _SHOWN)}; then closed: {closed}"
+            said = attempt.quoted(last[0])
+            wrong = f"upgraded, and answered {said}, which does not hold {attempt.quoted(option.expect or '')}; then closed: {closed}"
             raise _FailedError(wrong) from None
         if not came:
-            # Without its secrets first: what is cut is not recognised any more.
-            other = f"; the last message was {quoted(attempt.redactor.text(last[0]), _SHOWN)}" if last else ""
-            what = "no message came" if option.expect is None else f"no message with {quoted(option.expect, _SHOWN)} came"
+            other = f"; the last message was {attempt.quoted(last[0])}" if last else ""
+            what = "no message came" if option.expect is None else f"no message with {attempt.quoted(option.expect)} came"
             raise _FailedError(f"upgraded, but {what} within {within}{other}")
         what = "the message was answered" if option.send is not None else "the expected message came"
     attempt.seen.answered = round(time.monotonic() - began, 6)
@@ -275,7 +287,7 @@ async def _held(attempt: _Attempt, socket: aiohttp.ClientWebSocketResponse) -> N
     """Say nothing for a while, then ping. Raises _FailedError where the ping is not answered, _ClosedError where it is over before."""
     began = time.monotonic()
     try:
-        await _came(socket, lambda frame: False, attempt.hold)
+        await _came(attempt, socket, lambda frame: False, attempt.hold)
     finally:
         attempt.seen.held = round(min(time.monotonic() - began, attempt.hold), 6)
     if not await _ponged(attempt, socket):
@@ -289,10 +301,12 @@ async def _ponged(attempt: _Attempt, socket: aiohttp.ClientWebSocketResponse) ->
     """Whether a ping is answered in time by a pong with the same data (RFC 6455, section 5.5.3)."""
     data = f"sse-check {time.monotonic_ns()}".encode()
     await _sending(socket.ping(data))
-    return await _came(socket, lambda frame: frame.type is WSMsgType.PONG and frame.data == data, attempt.deadline)
+    return await _came(attempt, socket, lambda frame: frame.type is WSMsgType.PONG and frame.data == data, attempt.deadline)
 
 
-async def _came(socket: aiohttp.ClientWebSocketResponse, wanted: Callable[[aiohttp.WSMessage], bool], within: float) -> bool:
+async def _came(
+    attempt: _Attempt, socket: aiohttp.ClientWebSocketResponse, wanted: Callable[[aiohttp.WSMessage], bool], within: float
+) -> bool:
     """Whether such a frame comes within so many seconds. Pings are answered meanwhile. Raises _ClosedError."""
     try:
         async with asyncio.timeout(within):
@@ -302,7 +316,7 @@ async def _came(socket: aiohttp.ClientWebSocketResponse, wanted: Callable[[aioht
                     await _sending(socket.pong(frame.data))
                 elif frame.type is WSMsgType.CLOSE:
                     raise _ClosedError(
-                        f"close code {frame.data or _NO_CODE}" + (f" ({quoted(frame.extra, _SHOWN)})" if frame.extra else "")
+                        f"close code {frame.data or _NO_CODE}" + (f" ({attempt.quoted(frame.extra)})" if frame.extra else "")
                     )
                 elif frame.type is WSMsgType.ERROR:
                     raise _ClosedError(f"the protocol was broken ({frame.data})")
@@ -368,7 +382,7 @@ async def _batch(attempt: _Attempt, option: BatchFallback) -> str:
         raise _FailedError(f"status {status}, but its body broke off after {size:,} bytes ({type(error).__name__})") from None
     attempt.seen.answered = round(time.monotonic() - began, 6)
     if not found:
-        raise _FailedError(f"status {status}, but {quoted(option.expect or '', _SHOWN)} is not in its body of {size:,} bytes")
+        raise _FailedError(f"status {status}, but {attempt.quoted(option.expect or '')} is not in its body of {size:,} bytes")
     return f"status {status}, {size:,} bytes, complete after {format_duration(attempt.seen.answered)}"
 
 

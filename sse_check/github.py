@@ -21,6 +21,9 @@ from sse_check.scenario import Mistake, Place
 
 # A step keeps ten annotations of a kind (actions/runner, ExecutionContext.cs): nine, and one that counts the rest.
 _MAX_ANNOTATIONS: Final = 9
+_LEAST_MASKED: Final = 4  # characters
+# What outputs consist of.
+_OWN_WORDS: Final = frozenset({"true", "false", "viable", "not-viable", "inconclusive", "websocket", "batch", "none", "null"})
 _MAX_DEBUG: Final = 200  # streams
 DEFAULT_REPORT_DIR: Final = "sse-check-report"
 SUMMARY_BYTES: Final = 1024 * 1024
@@ -105,6 +108,8 @@ def inside_workspace(workspace: Path, name: str, which: str) -> Path:
     path = (workspace / name).resolve()
     if not path.is_relative_to(workspace):
         raise UsageError(f'{which}: "{name}" is outside the workspace. Write a path within the repository.')
+    if ".git" in path.relative_to(workspace).parts:
+        raise UsageError(f'{which}: "{name}" lies in .git, which may hold credentials. Write a path outside of it.')
     return path
 
 
@@ -136,10 +141,14 @@ def _pairs(which: str, text: str) -> dict[str, str]:
 
 
 def mask(values: Iterable[str], out: TextIO) -> None:
-    """Tell the runner what to hide. Must come before anything that could show it."""
+    """Tell the runner what to hide, in this form and in those that it makes of it itself. Must come before anything that could show it.
+
+    A value such as `true` is not told: the runner would hide the word in every later log, and drop every output that holds it.
+    It encodes each value as Base64 (at three alignments), as a URL, as JSON and as XML (actions/runner, HostContext.cs).
+    """
     for value in values:
-        for line in {value, *value.splitlines()}:
-            if line.strip():
+        for line in dict.fromkeys((value, *value.splitlines())):
+            if len(line.strip()) >= _LEAST_MASKED and line.strip().lower() not in _OWN_WORDS:
                 put(mask_command(line), out)
 
 

@@ -34,6 +34,7 @@ _MAX_LAST_ID: Final = 8192  # of the last id, which a reconnect sends whole: ser
 # What is kept is counted after so many bytes or reads, whichever comes first: between two counts it grows by a few MiB at most.
 _COUNT_BYTES: Final = 4096
 _COUNT_READS: Final = 64
+_MAX_ERROR: Final = 500  # characters of what went wrong, which may quote an answer
 _MAX_JSON: Final = 4 * 1024 * 1024  # characters of an event that may be the last: a tool's answer may be long, and nothing follows it
 
 
@@ -63,10 +64,12 @@ class StreamPlan:
 class LiveStream:
     """A stream as it is being recorded: columns that grow, for the transport to fill and a live view to read.
 
-    `kernel_reads` is how many of the reads were stamped by the kernel. `account` is that of all streams of the run.
+    `kernel_reads` is how many of the reads were stamped by the kernel. `account` is that of all streams of the run. `redactor` is
+    asked where a text is cut: the first part of a secret is not recognised any more.
     """
 
     plan: StreamPlan
+    redactor: Redactor = field(default_factory=Redactor)
     account: Account = field(default_factory=Account)
     share: Share = field(init=False)
     heads_bytes: int = 0
@@ -130,8 +133,8 @@ class LiveStream:
         else:
             self.body_bytes[-1] += len(data)
         self.total_bytes += len(data)
-        if len(self.body_start) < _BODY_START * 4:
-            self.body_start += data[: _BODY_START * 4]
+        if len(self.body_start) < (most := _BODY_START * 4 + self.redactor.reach):
+            self.body_start += data[:most]
         if not self._is_stream():
             return self.total_bytes > _MAX_ERROR_BODY and self._over(
                 f"the body of status {self.status} has more than {_MAX_ERROR_BODY:,} bytes"
@@ -183,8 +186,8 @@ class LiveStream:
         before = len(self.events_ns)
         self.events_ns.extend(array("q", [at_ns]) * taken)
         self.event_reads.extend(array("I", [len(self.reads_ns) - 1]) * taken)
-        self.event_types.extend(_cut(types))
-        self.event_ids.extend(_cut(ids))
+        self.event_types.extend(self._cut(types))
+        self.event_ids.extend(self._cut(ids))
         self.event_sizes.extend(map(len, datas))
         found = numbers_of(datas)
         self._begin_columns(found, before)
@@ -199,14 +202,20 @@ class LiveStream:
         before = len(self.events_ns)
         self.events_ns.append(at_ns)
         self.event_reads.append(len(self.reads_ns) - 1)
-        self.event_types.append(kind[:_MAX_TEXT])
-        self.event_ids.append(event_id[:_MAX_TEXT])
+        self.event_types.append(kind if len(kind) <= _MAX_TEXT else self.redactor.beginning(kind, _MAX_TEXT))
+        self.event_ids.append(event_id if len(event_id) <= _MAX_TEXT else self.redactor.beginning(event_id, _MAX_TEXT))
         self.event_sizes.append(len(data))
         found = numbers_in(data)
         if not found.keys() <= self.numbers.keys():
             self._begin_columns(found, before)
         for name, column in self.numbers.items():
             column.append(found.get(name))
+
+    def _cut(self, texts: Sequence[str]) -> Sequence[str]:
+        """The texts, each no longer than what is kept."""
+        if max(map(len, texts)) <= _MAX_TEXT:
+            return texts
+        return [text if len(text) <= _MAX_TEXT else self.redactor.beginning(text, _MAX_TEXT) for text in texts]
 
     def _begin_columns(self, names: Iterable[str], before: int) -> None:
         """A column for each number that is there for the first time."""
@@ -315,7 +324,7 @@ class LiveStream:
             if self._is_stream() and is_event_stream and (self.events_ns or not self.total_bytes)
             else self.body_start.decode("utf-8", "replace")
         )
-        numbers = {redactor.text(name): column for name, column in self.numbers.items()}
+        numbers = {redactor.text(name): redactor.numbers(column) for name, column in self.numbers.items()}
         return StreamRecording(
             probe=redactor.text(self.plan.probe),
             stream=self.plan.stream,
@@ -323,7 +332,7 @@ class LiveStream:
             factor=self.plan.factor,
             arm=self.plan.arm,
             max_streams=last.max_streams,
-            negotiated=self.negotiated,
+            negotiated=self.negotiated and redactor.text(self.negotiated),
             method=self.plan.request.method,
             url=redactor.url(url),
             sent_at=sent_at,
@@ -358,26 +367,25 @@ class LiveStream:
                 tokens=self.tokens,
             ),
             comments_ns=_relative(self.comments_ns, zero),
-            retry_ms=self.parser.retry,
-            last_event_id=redactor.text(self.parser.last_event_id[:_MAX_LAST_ID]),
+            retry_ms=_whole(redactor.numbers([self.parser.retry])[0]),
+            last_event_id=redactor.beginning(self.parser.last_event_id, _MAX_LAST_ID),
             unknown_lines=self.parser.unknown_lines,
             oversized=self.parser.oversized,
-            body_start=redactor.text(shown)[:_BODY_START],
+            body_start=redactor.beginning(shown, _BODY_START, cut=self.total_bytes > len(self.body_start)),
             ended=end.ended,
             planned_end=self.planned_end,
             reason=end.reason,
-            error=end.error and redactor.text(end.error),
+            error=end.error and redactor.text(end.error)[:_MAX_ERROR],
         )
+
+
+def _whole(number: int | float | None) -> int | None:
+    return None if number is None else int(number)
 
 
 def _relative(times: "array[int]", zero: int) -> "array[int]":
     """Times since a moment."""
     return array("q", map((-zero).__add__, times))
-
-
-def _cut(texts: Sequence[str]) -> Sequence[str]:
-    """The texts, each no longer than what is kept."""
-    return texts if max(map(len, texts)) <= _MAX_TEXT else [text[:_MAX_TEXT] for text in texts]
 
 
 def _kept_headers(head: Head, redactor: Redactor) -> tuple[tuple[str, str], ...]:

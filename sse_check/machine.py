@@ -62,7 +62,6 @@ class Machine:
         """What is recorded of the machine."""
         ordered = sorted(self._lags) or [0.0]
         where = inside()
-        proxies = {kind: url for kind, url in getproxies().items() if kind in ("http", "https", "all")}
         return Environment(
             version=__version__,
             python=platform.python_version(),
@@ -74,10 +73,16 @@ class Machine:
             cpu_seconds=round(self._cpu_s, 6),
             open_seconds=round(self._open_s, 6),
             calibration=calibration,
-            proxies=tuple(f"{kind}: {redactor.url(url)}" for kind, url in sorted(proxies.items())),
+            proxies=tuple(f"{kind}: {redactor.url(url)}" for kind, url in sorted(proxies().items())),
             inside=where,
             gateway=gateway() if where else None,
         )
+
+
+def proxies() -> dict[str, str]:
+    """The proxies that the environment, or the system, names for what is asked here, as URLs."""
+    named = {kind: url for kind, url in getproxies().items() if kind in ("http", "https", "all")}
+    return {kind: url if "://" in url else f"http://{url}" for kind, url in named.items()}
 
 
 @contextmanager

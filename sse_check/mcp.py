@@ -28,6 +28,7 @@ from sse_check.recording import Head, Reason
 from sse_check.scenario import MCP_CALL_ID, Preset
 from sse_check.transport import Clock, End, Fetch, Request, Sink, Trace, same_origin
 from sse_check.transport.arrival import Stamp
+from sse_check.transport.dial import MOST_QUOTED
 
 # The newest version of each transport that begins with `initialize`; a server answers with one that it speaks itself.
 _VERSIONS: Final[dict[Preset, str]] = {"mcp": "2025-06-18", "mcp-sse": "2024-11-05"}
@@ -39,7 +40,6 @@ _GOODBYE_S: Final = 1.0
 _MAX_ANSWER: Final = 256 * 1024
 _MAX_ANSWER_READS: Final = 10_000
 _MAX_ENDPOINT: Final = 4096
-_SHOWN: Final = 200  # characters of an answer that are told
 
 _SESSION: Final = re.compile(r"[\x21-\x7e]{1,1024}")  # "MUST only contain visible ASCII characters"
 _VERSION: Final = re.compile(r"[0-9A-Za-z.-]{1,32}")
@@ -304,7 +304,7 @@ class _HttpWithSse(Conversation):
         except ValueError:
             allowed, host = False, "none"
         if not allowed:
-            wrong = f"the endpoint event leads to another origin than the stream's (host {host[:_SHOWN]}); nothing was posted there"
+            wrong = f"the endpoint event leads to another origin than the stream's (host {host[:MOST_QUOTED]}); nothing was posted there"
             raise _FailedError(_failed(clock(), "conversation", wrong))
         return url
 
@@ -336,7 +336,7 @@ def _wrong(what: str, answer: _Answer, end: End, awaited: int | None) -> End | N
     if head is None:
         return replace(end, error=f"{what}: {end.error}")
     if not 200 <= head.status < 300:
-        said = " ".join(answer.text.split())[:_SHOWN]
+        said = " ".join(answer.text.split())[:MOST_QUOTED]
         return _failed(end.at_ns, "answer", f"{what} was answered with status {head.status}" + (f": {said}" if said else ""))
     if awaited is None:
         return None  # accepted; how the answer to a notification ends is of no interest
@@ -359,11 +359,11 @@ def _error_of(what: str, message: dict[str, Any]) -> str | None:
     """What a JSON-RPC answer says went wrong: its error, or that of the tool which was called. None: nothing."""
     error, result = message.get("error"), message.get("result")
     if isinstance(error, dict):
-        return f"{what} was answered with the error {error.get('code')}: {str(error.get('message'))[:_SHOWN]}"
+        return f"{what} was answered with the error {error.get('code')}: {str(error.get('message'))[:MOST_QUOTED]}"
     if isinstance(result, dict) and result.get("isError") is True:
         content = result.get("content")
         texts = [str(part["text"]) for part in content if isinstance(part, dict) and "text" in part] if isinstance(content, list) else []
-        return f"{what} was answered, but the tool failed: {' '.join(texts)[:_SHOWN] or 'it does not say why'}"
+        return f"{what} was answered, but the tool failed: {' '.join(texts)[:MOST_QUOTED] or 'it does not say why'}"
     return None
 
 

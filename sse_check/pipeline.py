@@ -268,7 +268,9 @@ def _follow_ups(scenario: Scenario, recording: Recording) -> tuple[FollowUp, ...
 
 
 def _undeclared(scenario: Scenario) -> list[str]:
-    """Credentials in the scenario that were not declared as secrets."""
+    """Credentials in the scenario, and in the environment's proxies, that were not declared as secrets."""
+    from sse_check.machine import proxies  # here: what judges only needs no machine
+
     options = [option for fallback in scenario.fallbacks if (option := fallback.websocket or fallback.batch) is not None]
     headers = [*scenario.target.headers.items(), *(pair for part in (*scenario.probes, *options) for pair in part.headers.items())]
     bodies = [*(probe.body for probe in scenario.probes), *(o.send if isinstance(o, WebSocketFallback) else o.body for o in options)]
@@ -279,6 +281,7 @@ def _undeclared(scenario: Scenario) -> list[str]:
     urls += [path for probe in scenario.probes if probe.limits for path in probe.limits.paths.values()]
     urls += [scenario.fallback_url(option) for option in options]
     urls += [value for service in scenario.services.values() for value in service.env.values() if "://" in value]
+    urls += proxies().values()  # a proxy may quote what it was sent, as servers do
     return implied_secrets(headers, urls)
 
 

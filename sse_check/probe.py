@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 from sse_check import __version__
+from sse_check.hosts import host_allowed, host_in, is_public
 from sse_check.live import LiveStream, StreamPlan
 from sse_check.mcp import conversation
 from sse_check.recording import Reason, Redirect, StreamRecording
@@ -67,7 +67,7 @@ async def observe(
     fetch: Fetch = fetch_http1,
 ) -> StreamRecording:
     """Open one stream and record it until it ends, its plan says enough, or the run is stopped. Never raises for a server."""
-    live = live or LiveStream(plan)
+    live = live or LiveStream(plan, redactor=redactor)
     redirects: list[Redirect] = []
     url = plan.request.url
     began, distance = clock(), distance_ns()
@@ -135,7 +135,7 @@ async def _follow(plan: StreamPlan, live: LiveStream, redirects: list[Redirect],
         try:
             target = urljoin(request.url, as_url(location))
             parts = urlsplit(target)
-            allowed = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0  # a port beyond 65535 raises
+            allowed = parts.scheme in ("http", "https") and bool(host_in(target)) and parts.port != 0  # a port beyond 65535 raises
         except ValueError:
             target, allowed = location, False
         redirects.append(Redirect(status=live.head_seen.status, location=target, at_ns=trace.head_ns or end.at_ns))
@@ -143,7 +143,13 @@ async def _follow(plan: StreamPlan, live: LiveStream, redirects: list[Redirect],
             return End(ended="error", at_ns=end.at_ns, reason="policy", error="redirected to something that is no http or https URL")
         if not host_allowed(target, plan.hosts):
             return End(ended="error", at_ns=end.at_ns, reason="policy", error="redirected to a host that is not allowed")
-        request = _redirected(request, target, live.head_seen.status)
+        following = _redirected(request, target, live.head_seen.status)
+        if following.body is not None and not same_origin(target, request.url):
+            said = "redirected to another origin, where the request's body is not sent; ask that URL itself if it is meant"
+            return End(ended="error", at_ns=end.at_ns, reason="policy", error=said)
+        # Where nobody has said which hosts are meant, the Internet does not lead into the network of whoever measures.
+        inwards = plan.hosts is None and trace.peer is not None and is_public(trace.peer.rpartition(":")[0].strip("[]"))
+        request = replace(following, public_only=following.public_only or inwards)
         live.head_seen = None
 
 
@@ -159,18 +165,11 @@ def as_url(location: str) -> str:
         return "".join(chr(byte) if byte < 0x80 else f"%{byte:02X}" for byte in raw)
 
 
-def host_allowed(url: str, patterns: tuple[str, ...] | None) -> bool:
-    """Whether a URL's host, or its host:port, matches one of the patterns (`*.example.test`; None: all); case is ignored."""
-    if patterns is None:
-        return True
-    parts = urlsplit(url)
-    host = (parts.hostname or "").lower()
-    port = parts.port or (443 if parts.scheme in ("https", "wss") else 80)
-    return any(fnmatchcase(host, p.lower()) or fnmatchcase(f"{host}:{port}", p.lower()) for p in patterns)
-
-
 def _redirected(request: Request, target: str, status: int) -> Request:
-    """The next request, by the Fetch Standard's "HTTP-redirect fetch"; another origin gets none of the scenario's headers."""
+    """The next request, by the Fetch Standard's "HTTP-redirect fetch"; another origin gets none of the scenario's headers.
+
+    Beyond that standard it gets no body either (`_follow`): it may hold a secret, as the headers do.
+    """
     method, body, headers = request.method, request.body, request.headers
     if (status == 303 and method not in ("GET", "HEAD")) or (status in (301, 302) and method == "POST"):
         method, body = "GET", None
@@ -179,8 +178,8 @@ def _redirected(request: Request, target: str, status: int) -> Request:
     if not same_origin(target, request.url):
         tls = request.tls_elsewhere
         # The last event ID is EventSource's own header, and goes wherever its request goes.
-        own = {*(name.lower() for name, _ in own_headers(target)), "last-event-id"}
-        headers = tuple((name, value) for name, value in headers if name.lower() in own)
+        own = {*(name.lower() for name, _ in own_headers(target)), "last-event-id"} - {"user-agent"}  # where some write a token
+        headers = (*((name, value) for name, value in headers if name.lower() in own), ("User-Agent", USER_AGENT))
     return replace(request, url=target, method=method, body=body, headers=headers, tls=tls)
 
 

@@ -3,9 +3,12 @@
 import base64
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Final
-from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, unquote_plus, urlsplit, urlunsplit
+
+from sse_check.spellings import MIN_DERIVED, spellings
 
 REDACTED: Final = "***"
 
@@ -18,22 +21,8 @@ _SECRET_NAME: Final = re.compile(
 _COOKIE_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 6265, section 4.1.1
 # Of what is no URL, where a password in which `/` or `@` is not percent-encoded may reach anywhere.
 _USER_INFORMATION: Final = re.compile(r"//.*@.*", re.DOTALL)
-_PERCENT: Final = re.compile(r"%[0-9A-F]{2}")
-# A derived form shorter than this would hit ordinary words.
-_MIN_DERIVED: Final = 8
-
-
-def _forms(secret: str) -> set[str]:
-    """The texts a secret can turn up as: itself, URL-encoded, inside JSON, and inside Base64 at each of its three alignments."""
-    forms = {secret, *(line for line in secret.splitlines() if len(line) >= _MIN_DERIVED)}
-    raw = secret.encode("utf-8", "surrogateescape")  # of the environment, where a value may be of any bytes
-    derived = {quote(raw, safe=""), quote(raw), quote_plus(raw), json.dumps(secret)[1:-1]}
-    for shift in range(3):
-        # Only the characters that depend on the secret alone: not those shared with what stands before or after it.
-        encoded = base64.b64encode(b"\0" * shift + raw).decode()
-        whole = encoded[(shift * 8 + 5) // 6 : (shift + len(raw)) * 8 // 6]
-        derived |= {whole, whole.replace("+", "-").replace("/", "_")}
-    return forms | {form for form in derived if len(form) >= _MIN_DERIVED}
+# A number shorter than this is a count or a sequence number rather than a secret.
+_NUMBER: Final = re.compile(r"-?(?=.{4})[0-9]+(\.[0-9]+)?")
 
 
 def implied_secrets(headers: Iterable[tuple[str, str]], urls: Iterable[str]) -> list[str]:
@@ -41,7 +30,7 @@ def implied_secrets(headers: Iterable[tuple[str, str]], urls: Iterable[str]) -> 
 
     A server may echo them anywhere. Short ones are left alone: removing every `1` would spoil the report.
     """
-    found = [part for name, value in headers if _SECRET_NAME.search(name) for part in (value, value.partition(" ")[2])]
+    found = [part for name, value in headers if _SECRET_NAME.search(name) for part in _parts_of(value)]
     for url in urls:
         try:
             parts = urlsplit(url)
@@ -49,16 +38,28 @@ def implied_secrets(headers: Iterable[tuple[str, str]], urls: Iterable[str]) -> 
             continue  # no URL after all
         found += [form for part in (parts.username, parts.password) if part for form in (part, unquote(part))]
         found += [value for key, value in parse_qsl(parts.query) if _SECRET_NAME.search(key)]
-    return [text for text in dict.fromkeys(found) if len(text) >= _MIN_DERIVED]
+    return [text for text in dict.fromkeys(found) if len(text) >= MIN_DERIVED]
+
+
+def _parts_of(value: str) -> Iterator[str]:
+    """What of a secret header's value may be echoed by itself: it, its credentials, the password in them, a cookie's value."""
+    yield value
+    scheme, _, credentials = value.partition(" ")
+    yield credentials
+    if scheme.lower() == "basic":
+        with suppress(ValueError):  # no Basic after all
+            yield base64.b64decode(credentials, validate=True).decode().partition(":")[2]
+    for pair in value.split(";"):
+        yield pair.partition("=")[2].strip()
 
 
 def named_texts(body: object) -> list[tuple[str, str]]:
-    """The texts of a body with the names of their fields, at any depth; a body that is text is looked at as JSON."""
+    """The texts of a body with the names of their fields, at any depth; a body that is text is looked at as JSON, or as a form's."""
     if isinstance(body, str):
         try:
             body = json.loads(body)
         except (ValueError, RecursionError):
-            return []
+            return parse_qsl(str(body))
     found: list[tuple[str, str]] = []
     parts = [body]
     while parts:
@@ -77,18 +78,16 @@ def _cookie(pair: str) -> str:
     return f"{name.strip()}={REDACTED}" if equals and _COOKIE_NAME.fullmatch(name.strip()) else REDACTED
 
 
-def _as_pattern(form: str) -> str:
-    """A form of a secret as a pattern; the digits of a percent-encoding may be in either case."""
-    return _PERCENT.sub(lambda m: f"(?i:{m[0]})", re.escape(form))
-
-
 class Redactor:
     """Replaces secrets by `***`. Built once for a run, from the secret values that were handed over."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        forms = {form for secret in secrets if secret for form in _forms(secret)}
-        longest_first = sorted(forms, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(_as_pattern, longest_first))) if forms else None
+        given = {secret for secret in secrets if secret}
+        longest_first = sorted({form for secret in given for form in spellings(secret)}, key=lambda form: form[1], reverse=True)
+        self._pattern = re.compile("|".join(pattern for pattern, _ in longest_first)) if given else None
+        # How many characters the longest form of a secret has: so much of a text must be there to tell where one begins.
+        self.reach = max((length for _, length in longest_first), default=0)
+        self._digits = [secret.strip() for secret in given if _NUMBER.fullmatch(secret.strip())]
 
     @property
     def has_secrets(self) -> bool:
@@ -98,6 +97,31 @@ class Redactor:
     def text(self, text: str) -> str:
         """The text without any of the secrets."""
         return self._pattern.sub(REDACTED, text) if self._pattern else text
+
+    def beginning(self, text: str, limit: int, *, cut: bool = False) -> str:
+        """The first `limit` characters of the text without any of the secrets.
+
+        Of a secret that is cut off, by this or before (`cut`), nothing remains: what is within its `reach` of the cut goes. No
+        more than `limit` and `reach` characters are looked at, however long the text is.
+        """
+        if self._pattern is None or (not cut and len(text) <= limit + self.reach):
+            return self.text(text)[:limit]
+        text = text[: limit + self.reach]
+        sure, at, kept = max(0, len(text) - self.reach), 0, ""
+        for found in self._pattern.finditer(text):
+            if found.start() >= sure:
+                break
+            kept += text[at : found.start()] + REDACTED
+            at = found.end()
+        return (kept + text[at:sure])[:limit]
+
+    def numbers(self, numbers: Sequence[int | float | None]) -> Sequence[int | float | None]:
+        """The numbers; None in the place of one that is a secret of digits, or holds it."""
+        if not self._digits:
+            return numbers
+        values = {float(digits) for digits in self._digits}
+        within = [digits for digits in self._digits if len(digits) >= MIN_DERIVED]
+        return [None if n is None or n in values or any(digits in f"{n}" for digits in within) else n for n in numbers]
 
     def header(self, name: str, value: str) -> str:
         """A header's value; of cookies only their names remain, which tell load balancers apart."""

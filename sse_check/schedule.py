@@ -183,7 +183,7 @@ async def run(scenario: Scenario, run: Run) -> Recording:
 
 
 async def _together(group: Sequence[StreamPlan], run: Run, began: int) -> list[StreamRecording]:
-    lives = [LiveStream(p, account=run.account) for p in group]
+    lives = [LiveStream(p, redactor=run.redactor, account=run.account) for p in group]
     for live in lives:
         run.watch(live)
     async with Http2() as http2:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from sse_check.errors import UsageError
+from sse_check.hosts import why_never
 from sse_check.scenario import (
     DEFAULT_CONCURRENT_STREAMS,
     Criteria,
@@ -25,7 +26,7 @@ from sse_check.scenario import (
     Tls,
     Until,
     Variables,
-    check_url,
+    check_asked,
     compared,
     load_placed,
     ramp_mistake,
@@ -180,7 +181,7 @@ def url_scenario(
     Raises UsageError for a bad URL, and where the ramp makes no sense.
     """
     try:
-        check_url(url)
+        check_asked(url)
     except ValueError as error:
         raise UsageError(str(error)) from None
     until = until or Until()
@@ -238,5 +239,7 @@ def resolve_table(texts: Iterable[str]) -> dict[str, str]:
             addresses = []
         if match is None or not addresses:
             raise UsageError(f'--resolve: "{text}" is no HOST:PORT:ADDRESS. Write app.example.test:443:192.0.2.7.')
+        if found := [f"{address} is never asked: {why}" for address in addresses if (why := why_never(address)) is not None]:
+            raise UsageError(f"--resolve: {found[0]}. Write the address of the deployment.")
         table[f"{match[1].lower()}:{int(match[2])}"] = ",".join(addresses)
     return table

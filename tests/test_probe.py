@@ -382,7 +382,7 @@ async def test_a_redirect_to_what_is_no_host_is_not_followed_through_a_proxy(hos
         monkeypatch.setenv("HTTP_PROXY", base)
         stream = await observe_one("http://app.example.test")
     assert asked == [b"GET http://app.example.test/ HTTP/1.1"]
-    assert (stream.ended, stream.reason) == ("error", "protocol")
+    assert (stream.ended, stream.reason) == ("error", "policy")
 
 
 async def test_endless_redirects_end():

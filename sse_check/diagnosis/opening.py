@@ -23,6 +23,7 @@ _CONNECTING: Final = {
     "tls": "The TLS handshake failed",
     "proxy": "The proxy that the environment names could not be used",
     "no-response": "The connection was closed before any answer",
+    "policy": "The host is not asked",
 }
 
 
@@ -30,8 +31,8 @@ def refused(v: View) -> Sign | None:
     """No connection: DNS, TCP, TLS, or closed without an answer."""
     m = v.m
     reason = m.stream.reason
-    if reason not in _CONNECTING:
-        return None
+    if reason not in _CONNECTING or (reason == "policy" and m.stream.redirects):
+        return None  # a redirect that is not followed is the answer of whoever sent it
     waited = _waited_for(m)
     figures: Figures = {"step": reason, "seconds": round(m.ended, 3)}
     return Sign(

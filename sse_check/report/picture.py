@@ -34,6 +34,7 @@ _FAILED_IN: Final[dict[Reason | None, StepName]] = {
     "machine": "connect",
     "proxy": "connect",
     "tls": "TLS",
+    "policy": "name lookup",
 }
 
 Beside = Literal["sent", "due", "sent, then due"]

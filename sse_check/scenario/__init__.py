@@ -28,7 +28,7 @@ from sse_check.scenario.model import (
 )
 from sse_check.scenario.presets import MCP_CALL_ID, token_characters
 from sse_check.scenario.sense import ramp_mistake
-from sse_check.scenario.values import check_url
+from sse_check.scenario.values import check_asked, check_url
 
 __all__ = [
     "DEFAULT_CONCURRENT_STREAMS",
@@ -56,6 +56,7 @@ __all__ = [
     "Until",
     "Variables",
     "WebSocketFallback",
+    "check_asked",
     "check_url",
     "compared",
     "expanded",

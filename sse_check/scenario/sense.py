@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from sse_check.hosts import why_never
 from sse_check.scenario.derive import split, start_order, stream_timeout
 from sse_check.scenario.model import Criteria, LimitSearch, Probe, Scenario
 from sse_check.scenario.presets import missing_of
@@ -70,6 +71,8 @@ def check_sense(
                     f'"{address}" is no IP address.',
                     "Write an IPv4 or IPv6 address, as 192.0.2.7, or several with commas.",
                 )
+            elif (why := why_never(address.strip())) is not None:
+                wrong_at(f"target.resolve.{host}", f"{address.strip()} is never asked: {why}.", "Write the address of the deployment.")
     if scenario.target.tls.key is not None and scenario.target.tls.cert is None:
         wrong_at("target.tls.key", "a key alone shows nobody who asks.", "Add cert: client.pem, the certificate it belongs to.")
     if scenario.target.health is not None and scenario.target.url is None:

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from msgspec import inspect
 
+from sse_check.hosts import host_in, why_never
+from sse_check.redaction import REDACTED, Redactor
 from sse_check.units import Unreadable, parse_duration, parse_percent
 
 TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
@@ -83,16 +85,43 @@ def assumed(kind: inspect.Type, extra: str | None) -> Any:
     )
 
 
+def check_asked(text: str, schemes: tuple[str, ...] = ("http", "https")) -> str:
+    """The same URL, if it is one that a probe may ask. Raises Unreadable, without the URL's credentials in its message."""
+    host = host_in(check_url(text, schemes))
+    if (why := why_never(host)) is not None:
+        raise Unreadable(f"{host} is never asked: {why}.", f"Write for example {schemes[-1]}://app.example.test.")
+    return text
+
+
 def check_url(text: str, schemes: tuple[str, ...] = ("http", "https")) -> str:
-    """The same URL, if it can be asked. Raises Unreadable."""
+    """The same URL, if it can be asked. Raises Unreadable, without the URL's credentials in its message."""
+    try:
+        return _checked_url(text, schemes)
+    except Unreadable as error:
+        shown = _without_credentials(text)
+        wrong, right = (said.replace(text, shown).replace(text.removeprefix("//"), shown) for said in (error.wrong, error.right))
+        raise Unreadable(wrong, right) from None
+
+
+def _without_credentials(text: str) -> str:
+    """What was meant as a URL, as it may be shown; it may have no scheme, or blanks."""
+    address, sign, fragment = text.partition("#")
+    _, at, host = address.rpartition("@")
+    return (f"{REDACTED}@{host}" if at else Redactor().url(address)) + sign + fragment
+
+
+def _checked_url(text: str, schemes: tuple[str, ...]) -> str:
     example = f"{schemes[-1]}://{text.removeprefix('//')}" if text.strip() else f"{schemes[-1]}://app.example.test"
     if re.search(r"[\x00-\x20\x7f]", text):
         raise Unreadable(f'"{text}" holds a blank or a control character.', "Write it percent-encoded, %20 for a blank.")
     try:
         parts = urlsplit(text)
         port = parts.port
+        if parts.hostname:
+            host_in(text)
     except ValueError as error:
-        raise Unreadable(f'"{text}" is no URL ({error}).', f"Write for example {schemes[-1]}://app.example.test:8443.") from None
+        why = "its host cannot be read" if "@" in text else error  # which may quote what stands before the host
+        raise Unreadable(f'"{text}" is no URL ({why}).', f"Write for example {schemes[-1]}://app.example.test:8443.") from None
     if "://" not in text:
         raise Unreadable(f'"{text}" has no scheme.', f"Write {example}.")
     if parts.scheme not in schemes:
@@ -143,8 +172,8 @@ _CHECKS: Final = {
     "header name": _check_header_name,
     "image": _check_image,
     "file": _check_file,
-    "url": check_url,
-    "websocket url": lambda text: check_url(text, ("ws", "wss")),
+    "url": check_asked,
+    "websocket url": lambda text: check_asked(text, ("ws", "wss")),
     "path": _check_path,
     "method": _check_method,
 }

@@ -23,7 +23,7 @@ class Request:
 
     `tls` is for an https: URL, `tls_elsewhere` for redirects to another origin: the client's certificate is not shown there.
     `addresses` are host names that no resolver knows, and where they are reached: without any proxy of the environment.
-    `family` is the version of IP to use, where only one is wanted.
+    `family` is the version of IP to use, where only one is wanted. `public_only`: no address of a private network is asked.
     """
 
     method: str
@@ -35,6 +35,7 @@ class Request:
     connect_timeout: float = 10.0
     addresses: Mapping[str, str] = field(default_factory=dict)
     family: socket.AddressFamily = socket.AF_UNSPEC
+    public_only: bool = False
 
 
 @dataclass(slots=True)

@@ -14,20 +14,19 @@ from urllib.request import getproxies, proxy_bypass
 
 from aiohappyeyeballs import start_connection
 
+from sse_check.hosts import host_in, why_never
 from sse_check.recording import Reason
 from sse_check.transport import Clock, End, Request, Trace
 from sse_check.transport.local import is_local
-from sse_check.transport.resolve import addresses_of, is_address, known_address, other_version
+from sse_check.transport.resolve import ForbiddenError, addresses_of, any_addresses_of, is_address, known_address, other_version
 from sse_check.transport.wire import Wire
 
 _HAPPY_EYEBALLS_S: Final = 0.25  # RFC 8305, section 5: the recommended Connection Attempt Delay
 _MAX_PROXY_ANSWER: Final = 64 * 1024
+# Characters of another's words in an error. What is kept is much less, but a secret can be taken out only of what is there whole.
+MOST_QUOTED: Final = 8192
 # What a request-target may hold as it is: visible ASCII. The rest is percent-encoded, as browsers do.
 _AS_IT_IS: Final = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
-
-_MAX_HOST: Final = 254  # RFC 1035, section 2.3.4, and a final dot; to encode a much longer one takes seconds
-# URL Standard, "forbidden domain code point", as far as one can be left in a host: a proxy would take it for the end of the host's name.
-_NO_HOST: Final = frozenset(map(chr, range(0x21))) | frozenset('<>\\^`|"{}\x7f')
 
 
 class DialError(Exception):
@@ -65,15 +64,7 @@ _PORTS: Final = {"http": 80, "https": 443}
 def target_of(url: str) -> Target:
     """Where a URL leads. Raises ValueError where its scheme, its host or its port is none."""
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    if not host:
-        raise ValueError("the URL names no host")
-    if any(character in _NO_HOST for character in host):
-        raise ValueError("the URL's host holds a character that no host has")
-    if len(host) > _MAX_HOST:
-        raise ValueError(f"the URL's host is longer than any name is ({_MAX_HOST} characters)")
-    if not host.isascii():
-        host = host.encode("idna").decode()
+    host = host_in(url)
     scheme = parts.scheme.lower()
     if scheme not in _PORTS:
         raise ValueError("the URL is no http or https URL")
@@ -96,6 +87,10 @@ async def dial(
     if (other := other_version(target.host, request.family)) is not None:
         raise _failed("tcp", other, clock)
     proxy = _proxy_for(target, request.addresses, clock)
+    if proxy and (why := why_never(target.host)) is not None:
+        raise _failed(
+            "policy", f"{target.host} is never asked: {why}", clock
+        )  # the proxy looks up names, and cannot be asked to look at them
     host, port = (proxy.hostname or "", proxy.port or 80) if proxy else (target.host, target.port)
     found = await _resolved(host, port, request, trace, clock, through_proxy=proxy is not None)
     try:
@@ -142,7 +137,12 @@ async def _resolved(
 ) -> list[tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]]:
     try:
         async with asyncio.timeout(request.connect_timeout):
-            found = await addresses_of(host, port, request.family, request.addresses)
+            if through_proxy:
+                found = await any_addresses_of(host, port, request.family, request.addresses)
+            else:
+                found = await addresses_of(host, port, request.family, request.addresses, public_only=request.public_only)
+    except ForbiddenError as error:
+        raise _failed("policy", one_line(error), clock) from None
     except TimeoutError:
         raise _failed("machine", f"the resolver gave no address of {host} within {request.connect_timeout:g} s", clock) from None
     except (OSError, UnicodeError) as error:
@@ -209,7 +209,7 @@ async def _tunnel(sock: socket.socket, proxy: SplitResult, target: Target, timeo
         raise _failed("proxy", one_line(error), clock) from None
     status = answer.split(b"\r\n", 1)[0].decode("latin-1")
     if not status.startswith("HTTP/1.") or status.split(" ")[1:2] != ["200"]:
-        raise _failed("proxy", f"the proxy answered: {status[:200]}", clock)
+        raise _failed("proxy", f"the proxy answered: {status[:MOST_QUOTED]}", clock)
 
 
 def basic_credentials(parts: SplitResult) -> str | None:
@@ -234,5 +234,5 @@ def peer_of(sock: socket.socket) -> str | None:
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, in one bounded line; its type where it says nothing."""
-    return (str(error) or type(error).__name__).replace("\n", " ")[:500]
+    """What an error says, in one line that is cut further where it is kept; its type where it says nothing."""
+    return (str(error) or type(error).__name__).replace("\n", " ")[:MOST_QUOTED]

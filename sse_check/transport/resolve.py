@@ -1,4 +1,8 @@
-"""Host names of the run's own network, beside those that the system resolves."""
+"""Where hosts are: the names of the run's own network, those that the system resolves, and what may be asked of either.
+
+All connections of a run are made to addresses from here, and to no other look-up of the name: an address that was looked at
+cannot be exchanged for another one (DNS rebinding).
+"""
 
 import asyncio
 import ipaddress
@@ -11,14 +15,19 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from sse_check.daemon import in_thread
+from sse_check.hosts import is_public, why_never
+
+Way = tuple[socket.AddressFamily, int, str]
+
+
+class ForbiddenError(OSError):
+    """A host leads only to addresses that are not asked; the message says to which, and why."""
+
 
 # Streams that are opened together ask for the same name: a thousand look-ups at once would be a fault of our own making.
 _KEPT_S: Final = 1.0
 # After so many seconds a resolver that has no answer for now is asked again, as browsers do.
 _AGAIN_S: Final = (0.5, 1.0)
-
-# The family, protocol and address of one way to a host.
-Way = tuple[socket.AddressFamily, int, str]
 
 
 @dataclass(slots=True)
@@ -33,8 +42,33 @@ class _LookUp:
 _LOOK_UPS: "WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, int, int], _LookUp]]" = WeakKeyDictionary()
 
 
-async def addresses_of(host: str, port: int, family: socket.AddressFamily, known: Mapping[str, str]) -> list[Way]:
-    """The family, protocol and address of each way to a host. Raises OSError where there are none.
+async def addresses_of(
+    host: str, port: int, family: socket.AddressFamily, known: Mapping[str, str], *, public_only: bool = False
+) -> list[Way]:
+    """The family, protocol and address of each way to a host that may be asked. Raises OSError where there are none (ForbiddenError).
+
+    Left out are the addresses that are never asked (hosts.py), and with `public_only` those of private networks.
+    """
+    if (why := why_never(host)) is not None:
+        raise ForbiddenError(f"{host} is never asked: {why}")
+    ways = await any_addresses_of(host, port, family, known)
+    allowed = [way for way in ways if _why_not(way[2], public_only) is None]
+    if ways and not allowed:
+        address = ways[0][2]
+        raise ForbiddenError(f"{'' if address == host else f'{host} leads to '}{address}, which is {_why_not(address, public_only)}")
+    return allowed
+
+
+def _why_not(address: str, public_only: bool) -> str | None:
+    if (why := why_never(address)) is not None:
+        return f"never asked: {why}"
+    if public_only and not is_public(address):
+        return "not asked: a redirect from the Internet into a private network is not followed. Ask that URL itself if it is meant"
+    return None
+
+
+async def any_addresses_of(host: str, port: int, family: socket.AddressFamily, known: Mapping[str, str]) -> list[Way]:
+    """The same, whatever the addresses are: of a host that the owner of the machine names, as a proxy of the environment is.
 
     `known` is a table of names, or name:port, and addresses (with commas between several), which goes before the system. The system's
     resolver blocks, for half a minute if its servers do not answer; so it is asked in a daemon thread, and once for all who ask until a
