@@ -26,12 +26,16 @@ USAGE: Final = 2
 DEFECT: Final = 70
 
 _STATUS: Final = {"viable": 0, "not-viable": 1, "inconclusive": 3}
+_TOLD_BY_STATUS: Final = frozenset({"run", "probe", "judge", "demo", "validate"})
 _FAILS: Final = {"not-viable": {1}, "inconclusive": {1, 3}, "never": set[int]()}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the result is its exit status."""
+    from sse_check.sturdy import lost_output, make_output_sturdy
+
     given = sys.argv[1:] if argv is None else argv
+    make_output_sturdy()
     if list(given) == ["--version"]:
         # As the parser would, which takes as long to load as Python takes to start.
         print(f"sse-check {__version__}")
@@ -45,7 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         secrets.extend(os.environ.get(name, "") for name in getattr(args, "secret_env", ()))
         return _run_command(args)
 
-    return _guarded(run, sys.stderr, secrets)
+    status = _guarded(run, sys.stderr, secrets)
+    if (lost := lost_output()) is not None:
+        print(f"sse-check: stdout: the result could not be written: {lost.strerror}.", file=sys.stderr)
+        # A verdict is told by its status too; of anything else the output is all there is.
+        return status if status or given[0] in _TOLD_BY_STATUS else USAGE
+    return status
 
 
 def action(environ: Mapping[str, str]) -> int:
@@ -54,11 +63,15 @@ def action(environ: Mapping[str, str]) -> int:
 
     with Interruption() as interruption:
         from sse_check import github
+        from sse_check.sturdy import make_output_sturdy
 
+        make_output_sturdy()
         # First of all: whatever happens from here on, a gate that reads the outputs stays shut.
-        github.write_first_outputs(environ)
+        unwritten = github.write_first_outputs(environ)
         secrets = list(github.read_secrets(environ).values())
         github.mask(secrets, sys.stdout)
+        if unwritten is not None:
+            github.annotate("warning", unwritten, sys.stdout, title="sse-check")
 
         def run() -> int:
             from sse_check.action import run_action
@@ -77,10 +90,6 @@ def _guarded(run: Callable[[], int], out: TextIO, secrets: Sequence[str], *, ann
         return run()
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # The reader of stdout has gone; nothing can be told to it any more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return USAGE
     except Exception as error:  # noqa: BLE001  # the boundary: a crash must not look like a verdict
         return _failed(error, out, secrets, annotations=annotations)
 
