@@ -1,12 +1,14 @@
 """The GitHub Action: inputs from the environment, a check, and its result where GitHub shows it."""
 
 import contextlib
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TextIO
 
 from sse_check import github
 from sse_check.baseline import Run as Baseline
-from sse_check.checking import check_addresses, observed, pushed
+from sse_check.checking import check_addresses, observed, pushed, unwritten
 from sse_check.errors import UsageError
 from sse_check.escape import put
 from sse_check.hosts import exactly, host_allowed, host_in
@@ -15,6 +17,7 @@ from sse_check.pipeline import Checked
 from sse_check.place import forget_missing_certificates
 from sse_check.progress import Progress
 from sse_check.report import terminal_text
+from sse_check.reportdir import REPORT
 from sse_check.scenario import Place, Scenario, Variables
 from sse_check.shards import read_part
 from sse_check.sources import load_baseline, load_file, url_scenario
@@ -51,7 +54,7 @@ def run_action(environ: Mapping[str, str], interruption: Interruption, out: Text
         )
     progress = Progress(out, live=False, begin=lambda title: github.begin_group(title, out), end=lambda: github.end_group(out))
     try:
-        with contextlib.chdir(inputs.workspace):
+        with _in(inputs.workspace):
             secrets = variables.secret_values()
             checked = observed(
                 scenario,
@@ -64,18 +67,33 @@ def run_action(environ: Mapping[str, str], interruption: Interruption, out: Text
                 part=part,
             )
         # The outputs first, and then what only people read: an interrupted step has seconds.
-        github.write_outputs(inputs.output_file, github.outputs(checked.result, inputs.report_dir))
-        github.append_summary(inputs.summary_file, checked.report)
+        lost = [name for names in checked.unwritten.values() for name in names]
+        untold = [
+            github.write_outputs(inputs.output_file, github.outputs(checked.result, inputs.report_dir, report=REPORT not in lost)),
+            github.append_summary(inputs.summary_file, checked.report),
+        ]
     finally:
         github.hand_over(report_dir, inputs.workspace)
     github.show_logs(checked.result, out)
-    put(terminal_text(checked.result, report_dir=inputs.report_dir), out)
+    put(terminal_text(checked.result, report_dir=None if lost else inputs.report_dir), out)
     if inputs.debug:
         github.debug_result(checked.result, out)
     github.annotate_result(checked.result, out, places)
-    for said in pushed(checked, inputs.pushgateway, inputs.otlp, secrets):
+    for said in (*filter(None, untold), *unwritten(checked, inputs.report_dir), *pushed(checked, inputs.pushgateway, inputs.otlp, secrets)):
         github.annotate("warning", said, out, title="sse-check")
     return checked, inputs.fail_on
+
+
+@contextlib.contextmanager
+def _in(workspace: Path) -> Iterator[None]:
+    """Work in the workspace, by whose paths a scenario names files; it may be gone when the run is over."""
+    before = Path.cwd()
+    os.chdir(workspace)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.chdir(before)
 
 
 def _baseline_of(inputs: github.Inputs, out: TextIO) -> Baseline | None:

@@ -6,16 +6,19 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from sse_check.baseline import Run as Baseline
 from sse_check.errors import UsageError
 from sse_check.escape import log_lines, put
 from sse_check.interruption import Interruption
-from sse_check.pipeline import Checked, ReportDirError, check, prepare_report_dir, publish
+from sse_check.pipeline import Checked, check, publish
 from sse_check.progress import Progress
 from sse_check.redaction import Redactor
+from sse_check.reportdir import RECORDING, ReportDir
 from sse_check.scenario import Scenario, check_url
 from sse_check.shards import Part
 
@@ -69,14 +72,17 @@ def observed(
     baseline: Baseline | None,
     part: Part,
 ) -> Checked:
-    """Run the check with its progress shown, and write its reports. Raises UsageError, before anything is sent."""
+    """Run the check with its progress shown, and write its reports. Raises UsageError, before anything is sent.
+
+    Where reports cannot be written at the end, the result says so (`unwritten`), and is what it is.
+    """
     quiet_libraries()
 
     # Here, as what is judged only needs neither: the embedded server, and the connections.
     from sse_check.calibration import calibrate
     from sse_check.transport.arrival import Loop
 
-    async def observe() -> Checked:
+    async def observe(directory: ReportDir | None) -> Checked:
         showing = asyncio.ensure_future(progress.show())
         try:
             return await check(
@@ -88,19 +94,36 @@ def observed(
                 baseline=baseline,
                 calibrate=calibrate,
                 part=part,
+                directory=directory,
             )
         finally:
             showing.cancel()
             await asyncio.gather(showing, return_exceptions=True)
             progress.finish()
 
-    try:
-        if report_dir is not None:
-            prepare_report_dir(report_dir)
+    with nullcontext() if report_dir is None else ReportDir(report_dir) as directory, _pointing_at(directory):
         with asyncio.Runner(loop_factory=Loop) as runner:
-            checked = runner.run(observe())
-        if report_dir is not None:
-            publish(checked, report_dir)
-    except ReportDirError as error:
-        raise UsageError(str(error)) from None
-    return checked
+            checked = runner.run(observe(directory))
+        return checked if directory is None else replace(checked, unwritten=publish(checked, directory))
+
+
+def unwritten(checked: Checked, report_dir: Path | str | None) -> tuple[str, ...]:
+    """A sentence for each reason why files of the report directory could not be written."""
+    said = [f"{report_dir}: {', '.join(names)} could not be written: {why}." for why, names in checked.unwritten.items()]
+    lost = [name for names in checked.unwritten.values() for name in names]
+    if RECORDING in lost and (Path(report_dir or "") / RECORDING).is_file():
+        said.append(f"{report_dir}/{RECORDING} holds what was written while the run lasted: sse-check judge reads it.")
+    return tuple(said)
+
+
+@contextmanager
+def _pointing_at(directory: ReportDir | None) -> Iterator[None]:
+    """Whatever ends the program within the context says where to find what was measured until then."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except Exception as error:
+        if directory is not None and directory.ours:
+            error.add_note(f"What was measured until then is kept: sse-check judge {directory.path / RECORDING}")
+        raise

@@ -13,7 +13,6 @@ Each command is imported when it is asked for: to validate a scenario takes no e
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from io import TextIOWrapper
 from typing import TYPE_CHECKING, Final, TextIO
 
 from sse_check import __version__
@@ -27,12 +26,16 @@ USAGE: Final = 2
 DEFECT: Final = 70
 
 _STATUS: Final = {"viable": 0, "not-viable": 1, "inconclusive": 3}
+_TOLD_BY_STATUS: Final = frozenset({"run", "probe", "judge", "demo", "validate"})
 _FAILS: Final = {"not-viable": {1}, "inconclusive": {1, 3}, "never": set[int]()}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the result is its exit status."""
+    from sse_check.sturdy import lost_output, make_output_sturdy
+
     given = sys.argv[1:] if argv is None else argv
+    make_output_sturdy()
     if list(given) == ["--version"]:
         # As the parser would, which takes as long to load as Python takes to start.
         from sse_check.escape import for_log, put
@@ -48,7 +51,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         secrets.extend(os.environ.get(name, "") for name in getattr(args, "secret_env", ()))
         return _run_command(args)
 
-    return _guarded(run, sys.stderr, secrets)
+    status = _guarded(run, sys.stderr, secrets)
+    if (lost := lost_output()) is not None:
+        from sse_check.escape import for_log, put
+
+        put(for_log(f"sse-check: stdout: the result could not be written: {lost.strerror}."), sys.stderr)
+        # A verdict is told by its status too; of anything else the output is all there is.
+        return status if status or given[0] in _TOLD_BY_STATUS else USAGE
+    return status
 
 
 def action(environ: Mapping[str, str]) -> int:
@@ -57,14 +67,19 @@ def action(environ: Mapping[str, str]) -> int:
 
     secrets: list[str] = []
     with Interruption() as interruption:
+        from sse_check.sturdy import make_output_sturdy
+
+        make_output_sturdy()
 
         def run() -> int:
             from sse_check import github
 
             # First of all: whatever happens from here on, a gate that reads the outputs stays shut.
-            github.write_first_outputs(environ)
+            unwritten = github.write_first_outputs(environ)
             secrets.extend(github.read_secrets(environ).values())
             github.mask(secrets, sys.stdout)
+            if unwritten is not None:
+                github.annotate("warning", unwritten, sys.stdout, title="sse-check")
             from sse_check.action import run_action
 
             return _exit_status(*run_action(environ, interruption, sys.stdout))
@@ -77,17 +92,10 @@ def _guarded(run: Callable[[], int], out: TextIO, secrets: Sequence[str], *, ann
 
     `secrets` are those that are known by the time something goes wrong: the trace of a defect may hold anything.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # where a locale has no ✔, that is no reason to end without a verdict
     try:
         return run()
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # The reader of stdout has gone; nothing can be told to it any more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return USAGE
     except Exception as error:  # noqa: BLE001  # the boundary: a crash must not look like a verdict
         return _failed(error, out, secrets, annotations=annotations)
 

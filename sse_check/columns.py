@@ -140,17 +140,22 @@ class Texts(Sequence[str]):
     @overload
     def __getitem__(self, index: slice) -> list[str]: ...
     def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
-        number = range(len(self))[index]  # counts a negative one from the end, and raises IndexError
         store, marks = self._parts()
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            if step != 1:
+                return [self[number] for number in range(start, stop, step)]
+            return list(
+                _split(store, marks, start, stop) if isinstance(store, bytearray) else map(list(store).__getitem__, marks[start:stop])
+            )
+        number = range(len(self))[index]  # counts a negative one from the end, and raises IndexError
         if isinstance(store, bytearray):
             return _decoded(store[marks[number - 1] if number else 0 : marks[number]])
         return next(islice(store, marks[number], None))
 
     def __iter__(self) -> Iterator[str]:
         store, marks = self._parts()
-        return _split(store, marks) if isinstance(store, bytearray) else map(list(store).__getitem__, marks)
+        return _split(store, marks, 0, len(marks)) if isinstance(store, bytearray) else map(list(store).__getitem__, marks)
 
     def _parts(self) -> "tuple[dict[str, int] | bytearray, array[int]]":
         return self._column or ({}, array("B"))
@@ -246,7 +251,8 @@ class Numbers(Sequence[Number]):
     def __getitem__(self, index: slice) -> list[Number]: ...
     def __getitem__(self, index: int | slice) -> Number | list[Number]:
         if isinstance(index, slice):
-            return [self._given(value) for value in self._values[index]]
+            values = self._values[index]
+            return list(values if self._kind is object or not (self._gaps or self._mixed) else map(self._given, values))
         return self._given(self._values[index])
 
     def __iter__(self) -> Iterator[Number]:
@@ -306,10 +312,10 @@ def _decoded(text: bytes | bytearray) -> str:
     return text.decode("utf-8", "surrogatepass")
 
 
-def _split(blob: bytearray, ends: "array[int]") -> Iterator[str]:
-    """The texts of a blob, decoded many at a time where their ends in characters are those in bytes."""
-    for first in range(0, len(ends), _PART):
-        begin, stops = ends[first - 1] if first else 0, ends[first : first + _PART]
+def _split(blob: bytearray, ends: "array[int]", start: int, stop: int) -> Iterator[str]:
+    """Texts of a blob, those from `start` up to `stop`, decoded many at a time where their ends in characters are those in bytes."""
+    for first in range(start, stop, _PART):
+        begin, stops = ends[first - 1] if first else 0, ends[first : min(first + _PART, stop)]
         part = blob[begin : stops[-1]]
         cuts = pairwise([0, *(stop - begin for stop in stops)])
         if part.isascii():

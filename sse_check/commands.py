@@ -6,17 +6,19 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from sse_check.checking import check_addresses, observed, pushed, quiet_libraries
+from sse_check.checking import check_addresses, observed, pushed, quiet_libraries, unwritten
 from sse_check.errors import UsageError
 from sse_check.escape import for_log, json_lines, log_lines, put
 from sse_check.interruption import Interruption
-from sse_check.pipeline import Checked, ReportDirError, prepare_report_dir, publish, rejudge
+from sse_check.pipeline import Checked, publish, rejudge
 from sse_check.progress import Progress, show_result
 from sse_check.recording import RecordingError
 from sse_check.report import report_json, terminal_text
+from sse_check.reportdir import ReportDir
 from sse_check.scenario import Scenario
 from sse_check.shards import read_part
 from sse_check.sources import load_baseline, load_file, probe_scenario, resolved, variables_of
@@ -69,13 +71,13 @@ def _judge(args: argparse.Namespace) -> Checked:
         scenario = load_file(args.scenario, variables_of(args))[0] if args.scenario else None
         baseline = load_baseline(args.baseline) if args.baseline else None
         checked = rejudge(args.recordings, scenario, baseline=baseline, compare=args.compare)
-        if args.report_dir is not None:
-            prepare_report_dir(args.report_dir)
-            publish(checked, args.report_dir)
-    except (RecordingError, ReportDirError) as error:
+    except RecordingError as error:
         raise UsageError(str(error)) from None
     except OSError as error:
         raise UsageError(f"{error.filename}: the recording cannot be read: {error.strerror}.") from None
+    if args.report_dir is not None:
+        with ReportDir(args.report_dir) as directory:
+            checked = replace(checked, unwritten=publish(checked, directory))
     _print_result(checked, args)
     return checked
 
@@ -85,11 +87,14 @@ VERDICTS: Final[Mapping[str, Callable[[argparse.Namespace], Checked]]] = {"run":
 
 
 def _print_result(checked: Checked, args: argparse.Namespace) -> None:
-    """The result on stdout, and nothing else."""
+    """The result on stdout, and nothing else; what could not be written of the reports on stderr."""
+    for said in unwritten(checked, args.report_dir):
+        put(for_log(f"sse-check: {said}"), sys.stderr)
+    shown_dir = str(args.report_dir) if args.report_dir and not checked.unwritten else None
     if args.format == "json":
         put(json_lines(report_json(checked.result)), sys.stdout)
     else:
-        show_result(terminal_text(checked.result, report_dir=str(args.report_dir) if args.report_dir else None), sys.stdout)
+        show_result(terminal_text(checked.result, report_dir=shown_dir), sys.stdout)
 
 
 def serve(args: argparse.Namespace) -> None:

@@ -251,8 +251,11 @@ def debug_result(result: Result, out: TextIO) -> None:
 # --- the files --------------------------------------------------------------------------------------------------------
 
 
-def outputs(result: Result | None, report_dir: str) -> dict[str, str]:
-    """The action's outputs; without a result they say that nothing is known. A gate tests `streaming_enabled == 'true'`."""
+def outputs(result: Result | None, report_dir: str, *, report: bool = True) -> dict[str, str]:
+    """The action's outputs; without a result they say that nothing is known. A gate tests `streaming_enabled == 'true'`.
+
+    `report` says whether report.json is there.
+    """
     worked = next((f.kind for f in result.fallbacks if f.worked), "none") if result else "none"
     first = result.summary.avg_first_event_time if result else None
     return {
@@ -266,7 +269,7 @@ def outputs(result: Result | None, report_dir: str) -> dict[str, str]:
         "idle_timeout": _measured(result, "idle-timeout", "idle_timeout"),
         "max_duration": _measured(result, "duration-limit", "max_duration"),
         "fallback": worked,
-        "report": f"{report_dir}/report.json" if result else "",
+        "report": f"{report_dir}/report.json" if result and report else "",
         "report-dir": report_dir,
     }
 
@@ -277,42 +280,71 @@ def _measured(result: Result | None, code: str, figure: str) -> str:
     return f"{found[0]:g}" if found and not isinstance(found[0], str) else ""
 
 
-def write_outputs(file: Path | None, values: Mapping[str, str]) -> None:
-    """Append outputs; what is written last counts. Each value ends at a delimiter that nobody can foresee."""
+def write_outputs(file: Path | None, values: Mapping[str, str]) -> str | None:
+    """Append outputs; what is written last counts. Each value ends at a delimiter that nobody can foresee.
+
+    All of them or none: the runner fails a step whose file ends within a value. Returns what to say where it is none.
+    """
     if file is None:
-        return
+        return None
     text = ""
     for name, value in values.items():
         delimiter = f"sse_check_{secrets.token_hex(16)}"
         text += f"{name}<<{delimiter}\n{value}\n{delimiter}\n"
-    with file.open("a", encoding="utf-8", newline="\n") as output:
-        output.write(text)
+    return _append(file, text, "GITHUB_OUTPUT: the outputs could not be written, so that no gate opens")
 
 
-def write_first_outputs(environ: Mapping[str, str]) -> None:
+def _append(file: Path, text: str, wrong: str) -> str | None:
+    """Append a text, all of it or nothing; `wrong` and the reason where it was nothing."""
+    try:
+        # Not waiting: where a workflow names a pipe, nobody may ever read it.
+        descriptor = os.open(
+            file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0), 0o666
+        )
+        try:
+            before, rest = os.fstat(descriptor).st_size, text.encode("utf-8", "replace")
+            try:
+                while rest:
+                    rest = rest[os.write(descriptor, rest) :]
+            except OSError:
+                with suppress(OSError):
+                    os.ftruncate(descriptor, before)
+                raise
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        return f"{wrong}: {error.strerror}."
+    return None
+
+
+def write_first_outputs(environ: Mapping[str, str]) -> str | None:
     """The outputs of a run of which nothing is known yet, before any input is read that could be wrong."""
     report_dir = _input(environ, "report-dir") or DEFAULT_REPORT_DIR
-    write_outputs(_path(environ, "GITHUB_OUTPUT"), outputs(None, report_dir))
+    return write_outputs(_path(environ, "GITHUB_OUTPUT"), outputs(None, report_dir))
 
 
-def append_summary(file: Path | None, report: Report) -> None:
-    """Append to the step summary, in what room there is: beyond 1 MiB GitHub would drop all of it."""
+def append_summary(file: Path | None, report: Report) -> str | None:
+    """Append to the step summary, in what room there is: beyond 1 MiB GitHub would drop all of it.
+
+    Returns what to say where it could not be written.
+    """
     if file is None:
-        return
-    already = file.stat().st_size if file.exists() else 0
+        return None
+    already = 0
+    with suppress(OSError):  # there is none yet
+        already = file.stat().st_size
     markdown = summary_markdown(report, min(SUMMARY_LIMIT, SUMMARY_BYTES - already - 1))
-    if markdown:
-        with file.open("a", encoding="utf-8", newline="\n") as summary:
-            summary.write(markdown + "\n")
+    return _append(file, markdown + "\n", "GITHUB_STEP_SUMMARY: the job summary could not be written") if markdown else None
 
 
 def hand_over(directory: Path, workspace: Path) -> None:
     """Give what root has written to the workspace's owner: a later checkout could not remove it otherwise."""
-    owner = workspace.stat()
-    if not hasattr(os, "geteuid") or os.geteuid() != 0 or owner.st_uid == 0 or not directory.is_dir():
-        return
-    above = [parent for parent in directory.parents if parent.is_relative_to(workspace) and parent != workspace]
-    for path in (*above, directory, *directory.rglob("*")):
-        with suppress(OSError):
-            if path.lstat().st_uid == 0:
-                os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+    with suppress(OSError):  # one of them has vanished: there is nothing to hand over
+        owner = workspace.stat()
+        if not hasattr(os, "geteuid") or os.geteuid() != 0 or owner.st_uid == 0 or not directory.is_dir():
+            return
+        above = [parent for parent in directory.parents if parent.is_relative_to(workspace) and parent != workspace]
+        for path in (*above, directory, *directory.rglob("*")):
+            with suppress(OSError):
+                if path.lstat().st_uid == 0:
+                    os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)

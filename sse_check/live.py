@@ -65,7 +65,8 @@ class LiveStream:
     """A stream as it is being recorded: columns that grow, for the transport to fill and a live view to read.
 
     `kernel_reads` is how many of the reads were stamped by the kernel. `account` is that of all streams of the run. `redactor` is
-    asked where a text is cut: the first part of a secret is not recognised any more.
+    asked where a text is cut: the first part of a secret is not recognised any more. `wall_distance_ns` is the clock minus the wall
+    clock.
     """
 
     plan: StreamPlan
@@ -74,8 +75,10 @@ class LiveStream:
     share: Share = field(init=False)
     heads_bytes: int = 0
     counted_at: int = 0
+    wall_distance_ns: int = 0
     follow_redirects: bool = True
     traces: list[Trace] = field(default_factory=list)
+    redirects: list[Redirect] = field(default_factory=list)
     head_seen: Head | None = None
     reads_ns: "array[int]" = field(default_factory=lambda: array("q"))
     errors_ns: "array[int]" = field(default_factory=lambda: array("q"))
@@ -153,8 +156,7 @@ class LiveStream:
     @property
     def sent_ns(self) -> int | None:
         """When the request was handed to the socket from which the stream's time counts; None before."""
-        # What comes before the stream of a conversation is none of its time; redirects are.
-        return self.traces[-1 if self.listener is not None else 0].sent_ns if self.traces else None
+        return self._first.sent_ns if self.traces else None
 
     @property
     def opening(self) -> bool:
@@ -299,32 +301,35 @@ class LiveStream:
 
     # --- the recording --------------------------------------------------------------------------------------------
 
-    def freeze(
-        self,
-        *,
-        redactor: Redactor,
-        first: Trace,
-        last: Trace,
-        end: End,
-        redirects: list[Redirect],
-        url: str,
-        run_started_ns: int,
-        sent_at: float,
-    ) -> StreamRecording:
-        """What was observed, relative to the first request's sending and without secrets."""
-        zero = first.sent_ns if first.sent_ns is not None else first.started_ns
+    @property
+    def zero_ns(self) -> int:
+        """The moment from which the recording's times count. There must be a trace."""
+        return self.sent_ns if self.sent_ns is not None else self._first.started_ns
+
+    @property
+    def _first(self) -> Trace:
+        # What comes before the stream of a conversation is none of its time; redirects are.
+        return self.traces[-1 if self.listener is not None else 0]
+
+    @property
+    def body_shown(self) -> bool:
+        """Whether the beginning of the body is kept: it is where the response is no stream, or not one that shows any event."""
+        is_event_stream = self.head_seen is not None and self.head_seen.media_type == "text/event-stream"
+        return not (self._is_stream() and is_event_stream and (self.events_ns or not self.total_bytes))
+
+    def described(self, end: End, *, redactor: Redactor, run_started_ns: int) -> StreamRecording:
+        """What was observed beside the reads and events, relative to the first request's sending and without secrets.
+
+        There must be a trace. `end` is how the stream ended, or is to be taken to have ended.
+        """
+        zero, first, last, redirects = self.zero_ns, self._first, self.traces[-1], self.redirects
 
         def since(at: int | None) -> int | None:
             return None if at is None else at - zero
 
         head = self.head_seen
-        is_event_stream = head is not None and head.media_type == "text/event-stream"
-        shown = (
-            ""
-            if self._is_stream() and is_event_stream and (self.events_ns or not self.total_bytes)
-            else self.body_start.decode("utf-8", "replace")
-        )
-        numbers = {redactor.text(name): redactor.numbers(column) for name, column in self.numbers.items()}
+        url = redirects[-1].location if redirects and self.redirect_to() is None else self.plan.request.url
+        shown = self.body_start.decode("utf-8", "replace") if self.body_shown else ""
         return StreamRecording(
             probe=redactor.text(self.plan.probe),
             stream=self.plan.stream,
@@ -335,7 +340,7 @@ class LiveStream:
             negotiated=self.negotiated and redactor.text(self.negotiated),
             method=self.plan.request.method,
             url=redactor.url(url),
-            sent_at=sent_at,
+            sent_at=(zero - self.wall_distance_ns) / 1e9,
             run_ns=zero - run_started_ns,
             peer=last.peer,
             times=Times(
@@ -349,6 +354,22 @@ class LiveStream:
             redirects=tuple(Redirect(status=r.status, location=redactor.url(r.location)[:2000], at_ns=r.at_ns - zero) for r in redirects),
             head=head and msgspec.structs.replace(head, reason=redactor.text(head.reason)[:200], headers=_kept_headers(head, redactor)),
             clock="kernel" if self.kernel_reads == len(self.reads_ns) > 0 else "mixed" if self.kernel_reads else "user",
+            retry_ms=_whole(redactor.numbers([self.parser.retry])[0]),
+            last_event_id=redactor.beginning(self.parser.last_event_id, _MAX_LAST_ID),
+            unknown_lines=self.parser.unknown_lines,
+            oversized=self.parser.oversized,
+            body_start=redactor.beginning(shown, _BODY_START, cut=self.total_bytes > len(self.body_start)),
+            ended=end.ended,
+            planned_end=self.planned_end,
+            reason=end.reason,
+            error=end.error and redactor.text(end.error)[:_MAX_ERROR],
+        )
+
+    def freeze(self, end: End, *, redactor: Redactor, run_started_ns: int) -> StreamRecording:
+        """The whole stream, now that it is over."""
+        zero = self.zero_ns
+        return msgspec.structs.replace(
+            self.described(end, redactor=redactor, run_started_ns=run_started_ns),
             reads=Reads(
                 at_ns=_relative(self.reads_ns, zero),
                 error_ns=self.errors_ns,
@@ -363,19 +384,10 @@ class LiveStream:
                 type=self.event_types.mapped(redactor.text),
                 id=self.event_ids.mapped(redactor.text) if redactor.has_secrets else self.event_ids,
                 size=self.event_sizes,
-                numbers=dict(numbers),
+                numbers={redactor.text(name): redactor.numbers(column) for name, column in self.numbers.items()},
                 tokens=self.tokens,
             ),
             comments_ns=_relative(self.comments_ns, zero),
-            retry_ms=_whole(redactor.numbers([self.parser.retry])[0]),
-            last_event_id=redactor.beginning(self.parser.last_event_id, _MAX_LAST_ID),
-            unknown_lines=self.parser.unknown_lines,
-            oversized=self.parser.oversized,
-            body_start=redactor.beginning(shown, _BODY_START, cut=self.total_bytes > len(self.body_start)),
-            ended=end.ended,
-            planned_end=self.planned_end,
-            reason=end.reason,
-            error=end.error and redactor.text(end.error)[:_MAX_ERROR],
         )
 
 

@@ -1,13 +1,11 @@
 """Observe, judge, publish: the only place that knows both halves."""
 
 import asyncio
-import os
 import signal
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
@@ -24,6 +22,7 @@ from sse_check.merging import merge
 from sse_check.recording import Calibration, Recording, from_lines, to_lines
 from sse_check.redaction import Redactor, implied_secrets, named_texts
 from sse_check.report import Report, Result, build_report, junit_xml, openmetrics, report_html, report_json, summary_markdown
+from sse_check.reportdir import BEFORE, RECORDING, REPORT, ReportDir
 from sse_check.resources import read_resources
 from sse_check.scenario import Probe, Scenario, WebSocketFallback
 from sse_check.shards import WHOLE, Part, check_part, instant_text, share, timetable
@@ -31,6 +30,7 @@ from sse_check.units import format_duration
 from sse_check.verdict import judge
 
 if TYPE_CHECKING:
+    from sse_check.journal import Journal
     from sse_check.live import LiveStream
     from sse_check.planning import Planner
     from sse_check.probe import Stop
@@ -43,20 +43,18 @@ _SIZE_ROUNDS: Final = 2
 _LOOK_AGAIN_S: Final = 10.0
 
 
-class ReportDirError(Exception):
-    """The report directory cannot be written; the message says which and why."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
     """A run that is over: what was observed, and what it comes to.
 
-    `stopped_by` is the signal that interrupted it, if anything did.
+    `stopped_by` is the signal that interrupted it, if anything did. `unwritten` are the files of the report directory that could not
+    be written, by the reason.
     """
 
     recording: Recording
     report: Report
     stopped_by: signal.Signals | None = None
+    unwritten: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def result(self) -> Result:
@@ -88,6 +86,7 @@ class _Observing:
     audience: Audience
     calibration: Calibration | None
     part: Part
+    journal: "Journal | None"
 
 
 async def check(
@@ -100,15 +99,17 @@ async def check(
     baseline: Baseline | None = None,
     calibrate: Callable[[], Awaitable[Calibration | None]] | None = None,
     part: Part = WHOLE,
+    directory: ReportDir | None = None,
 ) -> Checked:
     """Start the scenario's services, observe what it asks for, judge it, and try the fallbacks where SSE is not viable.
 
-    With a `baseline` it is then compared with that run. `calibrate` is asked what the machine can resolve. A signal ends it in
-    order: what was measured is judged. Raises UsageError, before anything is sent, where services are wanted and no container engine answers, where a certificate's
+    With a `baseline` it is then compared with that run. `calibrate` is asked what the machine can resolve. What is
+    measured is kept in the report `directory` while the run lasts. A signal ends it in order: what was measured is judged. Raises UsageError, before anything is sent, where services are wanted and no container engine answers, where a certificate's
     file cannot be used, and where this machine cannot carry its streams, or cannot play its part among several.
     """
     # Imported here: a recording is judged without what observes, which takes longer to import than the judging.
     from sse_check.capacity import prepare
+    from sse_check.journal import Journal
     from sse_check.planning import Planner
     from sse_check.probe import Stop
     from sse_check.services import deployed
@@ -118,12 +119,14 @@ async def check(
     searched = [plan for probe in scenario.probes if probe.limits for plan in planner.search(probe, arms(probe.limits.until))]
     too_much = prepare(scenario, [group for group in (*share(planner.groups(), part), searched) if group])
     loop = asyncio.get_running_loop()
+    redactor, audience = Redactor([*secrets, *_undeclared(scenario)]), audience or Audience()
     run = _Observing(
         scenario=scenario,
-        redactor=Redactor([*secrets, *_undeclared(scenario)]),
+        redactor=redactor,
         stop=Stop(),
         hosts=hosts,
-        audience=audience or Audience(),
+        audience=audience,
+        journal=None if directory is None else Journal(directory, redactor=redactor, tell=audience.tell),
         calibration=None if calibrate is None else await calibrate(),
         part=part,
     )
@@ -160,6 +163,8 @@ async def _observed(run: _Observing, addresses: Mapping[str, str], *, ready: boo
 
     def watch(live: "LiveStream") -> None:
         run.audience.watch(run.redactor.text(live.plan.probe), live)
+        if run.journal is not None:
+            run.journal.watch(live)
 
     planner = Planner(scenario, hosts=hosts, addresses=addresses)
     groups = planner.groups()
@@ -181,6 +186,8 @@ async def _observed(run: _Observing, addresses: Mapping[str, str], *, ready: boo
         decide=Early(scenario, run.redactor, run.calibration) if scenario.criteria.decide == "early" else None,
     )
     session = Session(scenario, observing)
+    if run.journal is not None:
+        run.journal.begin(msgspec.structs.replace(session.recording(), shard=run.part.shard), session.began_ns)
     try:
         if ready:
             run.audience.stage(run.redactor.text(f"Probing {urlsplit(scenario.base_url).hostname}"))
@@ -201,6 +208,8 @@ async def _observed(run: _Observing, addresses: Mapping[str, str], *, ready: boo
         recording = session.recording()
     finally:
         session.close()
+        if run.journal is not None:
+            await run.journal.close()
     # A recording of millions of events takes a while to judge; so nothing is judged for nothing.
     if scenario.fallbacks and (outcome := judge(recording)).verdict == "not-viable":
         run.audience.stage("Trying the fallbacks")
@@ -305,32 +314,26 @@ def _read(paths: Iterable[Path], scenario: Scenario | None) -> Recording:
     return recording if scenario is None else msgspec.structs.replace(recording, scenario=scenario)
 
 
-def prepare_report_dir(path: Path) -> None:
-    """Make the report directory and see that it can be written, before anything is sent. Raises ReportDirError."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except OSError as error:
-        raise ReportDirError(f"{path}: the report directory cannot be written: {error.strerror}. Name another with --report-dir.") from None
+def publish(checked: Checked, directory: ReportDir) -> dict[str, list[str]]:
+    """Write the report directory; each file appears whole or not at all. The recording first: all else follows from it.
 
-
-def publish(checked: Checked, report_dir: Path) -> None:
-    """Write the report directory; each file appears whole or not at all. The recording first: all else follows from it."""
-    _write(report_dir / "recording.ndjson", to_lines(checked.recording))
-    _write(report_dir / "report.json", [report_json(checked.result)])
-    _write(report_dir / "summary.md", [summary_markdown(checked.report).encode()])
-    _write(report_dir / "report.html", [report_html(checked.report)])
-    _write(report_dir / "junit.xml", [junit_xml(checked.result)])
-    _write(report_dir / "metrics.prom", [openmetrics(checked.result)])
-
-
-def _write(path: Path, parts: Iterable[bytes]) -> None:
-    """Write beside the file, then put it in its place."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with beside.open("wb") as file:
-            file.writelines(parts)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    Returns the names of files that could not be written, by the reason: a disk that is full changes no verdict.
+    """
+    files: dict[str, Callable[[], Iterable[bytes]]] = {
+        RECORDING: lambda: to_lines(checked.recording),
+        REPORT: lambda: [report_json(checked.result)],
+        "summary.md": lambda: [summary_markdown(checked.report).encode()],
+        "report.html": lambda: [report_html(checked.report)],
+        "junit.xml": lambda: [junit_xml(checked.result)],
+        "metrics.prom": lambda: [openmetrics(checked.result)],
+    }
+    failed: dict[str, list[str]] = {}
+    for name, parts in files.items():
+        try:
+            directory.write(name, parts())
+        except OSError as error:
+            failed.setdefault(error.strerror or str(error), []).append(name)
+        else:
+            if name == RECORDING:
+                directory.remove(BEFORE)
+    return failed

@@ -68,9 +68,7 @@ async def observe(
 ) -> StreamRecording:
     """Open one stream and record it until it ends, its plan says enough, or the run is stopped. Never raises for a server."""
     live = live or LiveStream(plan, redactor=redactor)
-    redirects: list[Redirect] = []
-    url = plan.request.url
-    began, distance = clock(), distance_ns()
+    began, live.wall_distance_ns = clock(), distance_ns()
     talk = conversation(plan.preset, fetch, live, plan.request.body, lambda url: host_allowed(url, plan.hosts))
     duration = plan.until.duration
     limit = plan.timeout if duration is None else min(duration, plan.timeout)
@@ -79,7 +77,7 @@ async def observe(
             with stop.ending(timer):
                 if stop.why is not None:
                     await asyncio.sleep(0)  # where the timer strikes: nothing is opened any more
-                end = await _follow(plan, live, redirects, clock, talk.fetch if talk else fetch)
+                end = await _follow(plan, live, clock, talk.fetch if talk else fetch)
     except TimeoutError:
         now = clock()
         if stop.why is not None:
@@ -95,21 +93,9 @@ async def observe(
             await talk.close(clock)
     if live.over_limit is not None:
         end = End(ended="error", at_ns=end.at_ns, reason="limit", error=live.over_limit)
-    live.end = end
     live.traces = live.traces or [Trace(started_ns=began)]
-    first = live.traces[-1 if talk else 0]  # what comes before the stream of a conversation is none of its time
-    sent_at = ((began if first.sent_ns is None else first.sent_ns) - distance) / 1e9
-    url = redirects[-1].location if redirects and live.redirect_to() is None else url
-    return live.freeze(
-        redactor=redactor,
-        first=first,
-        last=live.traces[-1],
-        end=end,
-        redirects=redirects,
-        url=url,
-        run_started_ns=run_started_ns,
-        sent_at=sent_at,
-    )
+    live.end = end
+    return live.freeze(end, redactor=redactor, run_started_ns=run_started_ns)
 
 
 def _stopped(why: str, at_ns: int) -> End:
@@ -119,9 +105,9 @@ def _stopped(why: str, at_ns: int) -> End:
     return End(ended="timeout", at_ns=at_ns, reason=reason, error=f"stopped: {why}")
 
 
-async def _follow(plan: StreamPlan, live: LiveStream, redirects: list[Redirect], clock: Clock, fetch: Fetch) -> End:
+async def _follow(plan: StreamPlan, live: LiveStream, clock: Clock, fetch: Fetch) -> End:
     """Send the request and follow redirects as EventSource does, each recorded."""
-    request = plan.request
+    request, redirects = plan.request, live.redirects
     while True:
         trace = Trace(started_ns=clock())
         live.traces.append(trace)

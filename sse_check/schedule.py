@@ -77,7 +77,7 @@ class Session:
         self._scenario = scenario
         self._run = run
         self._started_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self._began = run.clock()
+        self.began_ns = run.clock()
         self._machine = Machine()
         self._streams: list[StreamRecording] = []
         self._decided: str | None = None
@@ -97,14 +97,14 @@ class Session:
     async def search(self, plans: Sequence[StreamPlan]) -> None:
         """Open streams that look for limits: all at once, and each on a connection of its own, as a proxy times connections too."""
         async with self._machine.watched():
-            found = await asyncio.gather(*(_together([plan], self._run, self._began) for plan in plans))
+            found = await asyncio.gather(*(_together([plan], self._run, self.began_ns) for plan in plans))
             self._streams += [stream for group in found for stream in group]
 
     async def resume(self, plan: StreamPlan, after: int, instance: Instance | None) -> None:
         """Cut a stream on purpose after so many events, and ask for it again."""
 
         async def open_stream(of: StreamPlan) -> StreamRecording:
-            return (await _together([of], self._run, self._began))[0]
+            return (await _together([of], self._run, self.began_ns))[0]
 
         async with self._machine.watched():
             self._streams += await resumed(plan, after, instance=instance, open_stream=open_stream, stop=self._run.stop)
@@ -126,7 +126,7 @@ class Session:
     async def _group(self, group: Sequence[StreamPlan]) -> list[StreamRecording]:
         """Streams that are opened together, up to their ends or to where the verdict is certain without the rest of them."""
         if self._run.decide is None or group[0].phase not in ("stream", "concurrency"):
-            return await _together(group, self._run, self._began)
+            return await _together(group, self._run, self.began_ns)
         stop, lives = Stop(), list[LiveStream]()
 
         def watch(live: LiveStream) -> None:
@@ -135,7 +135,7 @@ class Session:
 
         looking = asyncio.ensure_future(self._look(self._run.decide, lives, stop))
         try:
-            return await _together(group, replace(self._run, stop=stop, watch=watch), self._began)
+            return await _together(group, replace(self._run, stop=stop, watch=watch), self.began_ns)
         finally:
             looking.cancel()
             [failed] = await asyncio.gather(looking, return_exceptions=True)

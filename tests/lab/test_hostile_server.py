@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from sse_check.pipeline import Checked, check, publish
+from sse_check.reportdir import ReportDir
 from sse_check.scenario import Probe, Scenario, Until
 from tests.hostile.attacks import ATTACKS as ALL
 from tests.hostile.attacks import SCRIPTS
@@ -73,7 +74,8 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     made = {}
     for name, text in ATTACKS.items():
         directory = made[name] = tmp_path_factory.mktemp("reports")
-        publish(asyncio.run(checked(text)), directory)
+        with ReportDir(directory) as report_dir:
+            publish(asyncio.run(checked(text)), report_dir)
         write_page((directory / "summary.md").read_text(encoding="utf-8"), directory / "summary.html")
     return made
 

@@ -1,29 +1,19 @@
-"""What was observed: frozen, without secrets, and on disk as NDJSON with a format version.
-
-A recording holds no opinion. It is the seam between the two halves of sse-check: everything that judges is a function
-of a recording and the scenario inside it, so `judge` needs no network.
+"""What was observed: frozen, and without secrets.
 
 Whatever columns a struct is made with, it keeps compact ones (columns.py): a run may hold millions of events. In a file they are
 plain lists.
 
 Times: every `*_ns` is in nanoseconds of one monotonic clock, from the moment the stream's first request was handed to
 the socket (so what happened before is negative), unless its name says otherwise.
-
-Format history:
-    1   first version
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final, Literal
 
-import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
-from sse_check.columns import Number, columns_in, compact, flags, ints, number_columns, stored, texts
-from sse_check.escape import json_text
+from sse_check.columns import Number, compact, flags, ints, number_columns, texts
 from sse_check.scenario import Scenario
-
-FORMAT_VERSION: Final = 1
 
 # *limits* are streams that look for the limits of the way, *resume* those that are cut on purpose and asked for again.
 Phase = Literal["connect", "stream", "concurrency", "follow-up", "limits", "resume"]
@@ -276,122 +266,5 @@ class Recording(Struct, frozen=True, kw_only=True):
     apart: tuple[str, ...] = ()
 
 
-class _Header(Struct, frozen=True, kw_only=True, tag_field="record", tag="run"):
-    format: Literal["sse-check recording"] = "sse-check recording"
-    format_version: int = FORMAT_VERSION
-    started_at: str
-    shard: Shard | None = None
-    scenario: Scenario
-
-
-class _End(Struct, frozen=True, kw_only=True, tag_field="record", tag="end"):
-    environment: Environment
-    streams: int
-    interrupted: str | None = None
-    decided: str | None = None
-    apart: tuple[str, ...] = ()
-
-
-class _StreamLine(StreamRecording, frozen=True, kw_only=True, tag="stream"):
-    """A stream whose columns are still text. As lists they take ten times the room, so they are read one after the other."""
-
-    reads: Raw = Raw(b"{}")  # type: ignore[assignment]  # not yet what it will be
-    events: Raw = Raw(b"{}")  # type: ignore[assignment]  # the same
-
-    def read(self) -> StreamRecording:
-        """The stream. Raises msgspec.ValidationError where a column is no column."""
-        plain = {name: getattr(self, name) for name in StreamRecording.__struct_fields__}
-        reads, events = columns_in(self.reads, Reads, "reads"), columns_in(self.events, Events, "events")
-        return StreamRecording(**{**plain, "reads": reads, "events": events})
-
-
 class RecordingError(Exception):
     """A file is no recording that can be judged; the message says where and why."""
-
-
-def to_lines(recording: Recording) -> Iterator[bytes]:
-    """The recording as NDJSON: a header, one line a stream, a fallback and a service, and an end that proves it whole."""
-    lines = msgspec.json.Encoder(enc_hook=stored).encode_lines  # a line at a time: one of a long stream is large
-    yield json_text(lines((_Header(started_at=recording.started_at, shard=recording.shard, scenario=recording.scenario),)))
-    for record in (*recording.streams, *recording.fallbacks, *recording.services):
-        yield json_text(lines((record,)))
-    end = _End(
-        environment=recording.environment,
-        streams=len(recording.streams),
-        interrupted=recording.interrupted,
-        decided=recording.decided,
-        apart=recording.apart,
-    )
-    yield json_text(lines((end,)))
-
-
-def from_lines(lines: Iterable[bytes], *, file: str) -> Recording:
-    """Read a recording. One that was cut off is read as far as it goes and marked as interrupted.
-
-    Raises RecordingError with file and line where it is something else.
-    """
-    decoder = msgspec.json.Decoder(_Header | _StreamLine | FallbackRecording | ServiceRecording | _End)
-    header, end = None, None
-    streams: list[StreamRecording] = []
-    fallbacks: list[FallbackRecording] = []
-    services: list[ServiceRecording] = []
-    broken: RecordingError | None = None
-    number = 0
-    for line in lines:
-        number += 1
-        if not line or line.isspace():
-            continue
-        if broken:
-            raise broken
-        try:
-            if header is None:
-                _check_version(line, file)
-            record = decoder.decode(line)
-            if isinstance(record, _StreamLine):
-                record = record.read()
-        except (msgspec.DecodeError, RecursionError) as error:
-            # The last line may be half written; any other is a fault of the file.
-            broken = RecordingError(f"{file}:{number}: not a line of a recording: {error}.")
-            if header is None:
-                raise broken from None
-            continue
-        del line  # one of a long stream is large, and the next is read before it would go
-        if isinstance(record, _Header):
-            header = record
-        elif isinstance(record, StreamRecording):
-            streams.append(record)
-        elif isinstance(record, FallbackRecording):
-            fallbacks.append(record)
-        elif isinstance(record, ServiceRecording):
-            services.append(record)
-        elif isinstance(record, _End):
-            end = record
-    if header is None:
-        raise RecordingError(f"{file}:1: not a recording of sse-check. Give a recording.ndjson from a report directory.")
-    whole = end is not None and end.streams == len(streams) and broken is None
-    return Recording(
-        started_at=header.started_at,
-        shard=header.shard,
-        scenario=header.scenario,
-        environment=end.environment if end else Environment(version="", python="", platform=""),
-        streams=tuple(streams),
-        fallbacks=tuple(fallbacks),
-        services=tuple(services),
-        interrupted=end.interrupted if end and whole else "the recording is not complete",
-        decided=end.decided if end else None,
-        apart=end.apart if end else (),
-    )
-
-
-def _check_version(line: bytes, file: str) -> None:
-    try:
-        head = msgspec.json.decode(line)
-    except (msgspec.DecodeError, RecursionError):
-        head = None
-    if not isinstance(head, dict) or head.get("format") != "sse-check recording":
-        raise RecordingError(f"{file}:1: not a recording of sse-check. Give a recording.ndjson from a report directory.")
-    version = head.get("format_version")
-    if version != FORMAT_VERSION:
-        raise RecordingError(
-            f"{file}:1: format version {version}; this sse-check reads version {FORMAT_VERSION}. Use the version that wrote it."
-        )
