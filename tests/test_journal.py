@@ -127,11 +127,13 @@ async def test_no_event_stands_without_its_read_wherever_the_file_breaks_off(kep
     Cut at any byte behind its header, the file is read, and every stream in it makes sense: what it tells grows with the file.
     """
     lives = [kept.watch(live_stream(number)) for number in (1, 2)]
+    for number in range(2000):
+        feed(lives[0], ": reads without events, which are ahead of them\n", number)
     for number in range(3000):
-        feed(lives[0], f"id: {number}\ndata: x\n\n", number)
+        feed(lives[0], f"id: {number}\ndata: x\n\n", 2000 + number)
     feed(lives[1], "data: y\n\n" * 3000, 5)
-    end(lives[0], 3000)
-    await kept.beat(3001)
+    end(lives[0], 5000)
+    await kept.beat(5001)
     whole = (kept.directory / RECORDING).read_bytes()
     counts = []
     for cut in range(whole.index(b"\n") + 1, len(whole), len(whole) // 60):
