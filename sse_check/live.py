@@ -12,7 +12,7 @@ from typing import Final, Literal
 import msgspec
 
 from sse_check.columns import Numbers, Texts
-from sse_check.eventstream import Event, EventStreamParser
+from sse_check.eventstream import Columns, EventStreamParser
 from sse_check.fields import json_in, numbers_in, numbers_of, values_at
 from sse_check.mcp import Listener
 from sse_check.recording import Arm, Events, Factor, Head, Phase, Reads, Redirect, StreamRecording, Times
@@ -129,8 +129,8 @@ class LiveStream:
                 f"the body of status {self.status} has more than {_MAX_ERROR_BODY:,} bytes"
             )
         parser = self.parser
-        events = parser.feed(data)
-        if events:
+        events = parser.feed_columns(data)
+        if events.types:
             self._take(stamp.ns, events)
         self.mid_event[-1] = parser.mid_event
         self.exact[-1] = stamp.exact and parser.ended_event
@@ -159,19 +159,19 @@ class LiveStream:
         """Whether the body is worth parsing: any body of a 200, whatever its type says; what it was is judged later."""
         return self.status == 200 and self.plan.phase != "connect"
 
-    def _take(self, at_ns: int, events: list[Event]) -> None:
+    def _take(self, at_ns: int, events: Columns) -> None:
         """Add what a read has completed to the columns, up to the event that is the planned end."""
+        types, datas, ids = events
         if self.plan.preset is not None or self.plan.until.json is not None or self.listener is not None:
             taken = self._understood(events)
         else:
             taken = self._planned(events)
-        if taken < len(events):
-            events = events[:taken]
-            self.parser.last_event_id = events[-1].last_event_id  # what the same read brought after it was not taken
+        if taken < len(types):
+            types, datas, ids = types[:taken], datas[:taken], ids[:taken]
+            self.parser.last_event_id = ids[-1]  # what the same read brought after it was not taken
         if taken == 1:
-            self._keep(at_ns, *events[0])
+            self._keep(at_ns, types[0], datas[0], ids[0])
             return
-        types, datas, ids = zip(*events, strict=True)
         before = len(self.events_ns)
         self.events_ns.extend(array("q", [at_ns]) * taken)
         self.event_reads.extend(array("I", [len(self.reads_ns) - 1]) * taken)
@@ -207,36 +207,35 @@ class LiveStream:
                 self.numbers[name] = Numbers()
                 self.numbers[name].pad(before)
 
-    def _planned(self, events: list[Event]) -> int:
+    def _planned(self, events: Columns) -> int:
         """How many of the events are the stream's: all, or those up to its planned end, which is noted."""
         until, before = self.plan.until, len(self.events_ns)
-        if len(events) == 1:
-            [(kind, data, _)] = events
-            if kind == until.event:
+        types, datas, _ = events
+        if len(types) == 1:
+            if types[0] == until.event:
                 self.planned_end = "event"
-            elif data == until.data:
+            elif datas[0] == until.data:
                 self.planned_end = "data"
             elif until.events is not None and before + 1 >= until.events:
                 self.planned_end = "events"
             return 1
-        types, datas, _ = zip(*events, strict=True)
         ends: dict[PlannedEnd, int] = {}
         if until.event in types:
             ends["event"] = types.index(until.event) + 1
         if until.data in datas:
             ends["data"] = datas.index(until.data) + 1
-        if until.events is not None and before + len(events) >= until.events:
+        if until.events is not None and before + len(types) >= until.events:
             ends["events"] = until.events - before
         if not ends:
-            return len(events)
+            return len(types)
         planned, taken = min(ends.items(), key=lambda end: end[1])  # of two at one event the first of these
         self.planned_end = planned
         return taken
 
-    def _understood(self, events: list[Event]) -> int:
+    def _understood(self, events: Columns) -> int:
         """The same, where what the events say matters: to a conversation, to count tokens, or as the end."""
         until, preset, before = self.plan.until, self.plan.preset, len(self.events_ns)
-        for number, (kind, data, _) in enumerate(events, 1):
+        for number, (kind, data) in enumerate(zip(events.types, events.datas, strict=True), 1):
             value = json_in(data, _MAX_JSON)
             if self.listener is not None:
                 self.listener(kind, data, value)
@@ -253,7 +252,7 @@ class LiveStream:
                 self.planned_end = "events"
             if self.planned_end is not None:
                 return number
-        return len(events)
+        return len(events.types)
 
     def _limits(self) -> bool:
         if len(self.events_ns) >= _MAX_EVENTS:

@@ -178,7 +178,7 @@ def decided_at(fulls: Sequence[StreamRecording], of: Scenario) -> tuple[float, s
     return None
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(max_examples=600, suppress_health_check=[HealthCheck.filter_too_much])
 @given(PLANS, st.data())
 def test_what_ends_a_run_early_holds_whatever_would_have_come(of: Scenario, data: st.DataObject):
     """
@@ -213,7 +213,7 @@ def test_what_ends_a_run_early_holds_whatever_would_have_come(of: Scenario, data
     assert judge(recording(*shortened, *twins, scenario=of, decided=why)).verdict == "not-viable", why
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.filter_too_much])
 @given(PLANS, st.data())
 def test_what_keeps_a_run_from_going_on_holds_whatever_else_is_asked(of: Scenario, data: st.DataObject):
     """

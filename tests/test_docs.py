@@ -64,6 +64,19 @@ def test_the_scenario_in_the_readme_is_valid():
     load(text[1].encode(), file="README.md", variables=Variables(values={"BASE_URL": "https://app.example.test", "API_KEY": "x"}))
 
 
+@pytest.mark.parametrize("path", ["README.md", "SECURITY.md"])
+def test_what_is_named_is_there(path):
+    """
+    Every file of the repository that the text names or links to exists.
+    """
+    text = re.sub(r"<!--.*?-->", "", (ROOT / path).read_text(), flags=re.DOTALL)
+    named = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text) + re.findall(
+        r"`((?:tests|docs|requirements|\.github/workflows|\.ci)/[^` *]+)`", text
+    )
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_every_key_of_the_schema_is_documented():
     """
     docs/scenario.md names every key that a scenario can have.

@@ -273,7 +273,7 @@ STREAMS = st.builds(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(stream=STREAMS, offsets=st.lists(st.integers(0, 10_000), max_size=12))
 def test_any_bytes_in_any_pieces_mean_what_the_standard_says(stream: bytes, offsets: list[int]) -> None:
     """Any bytes, cut anywhere, give the events, ids, retry and comments of the standard's own algorithm."""
@@ -284,7 +284,7 @@ def test_any_bytes_in_any_pieces_mean_what_the_standard_says(stream: bytes, offs
     assert parsed(pieces(stream, 1)) == expected
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(stream=STREAMS)
 def test_an_event_is_given_out_at_the_byte_that_completes_it(stream: bytes) -> None:
     """After every single byte all is told that the bytes so far mean: nothing waits for the next read."""

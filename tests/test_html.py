@@ -147,7 +147,7 @@ def test_what_cannot_be_seen_is_spelled_out():
 
 
 @given(recordings())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_run_makes_a_page_of_our_own_elements(value: Recording):
     """
     No run whatever brings an element, an attribute or a link into the page that is not ours; there is no inline style or handler.

@@ -92,7 +92,7 @@ def test_junit_of_every_recording_is_as_the_schemas_want_it(path: Path):
 
 
 @given(recordings())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_junit_of_any_run_is_as_the_schemas_want_it(value: Recording):
     """
     Whatever a server sent and whatever a probe is called.

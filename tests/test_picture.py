@@ -189,7 +189,7 @@ DIAGRAM = re.compile(
 
 
 @given(recordings())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_diagram_is_always_one_that_mermaid_reads(value: Recording):
     """
     Whatever was recorded: plain decimals, whole counts, no empty series, and no text of anybody's.

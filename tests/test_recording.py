@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sse_check.probe import Stop
@@ -40,7 +40,6 @@ def read(lines: list[bytes]) -> Recording:
 
 
 @given(recordings())
-@settings(deadline=None)
 def test_a_recording_comes_back_equal_and_is_judged_alike(value: Recording):
     """
     Whatever was observed, its file holds all of it: what is read back is equal, and so is the outcome.

@@ -299,7 +299,7 @@ def test_a_fault_makes_junit_red_and_nothing_else_does(value: Recording):
 
 
 @given(recordings())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_counts_of_junit_agree_with_its_cases(value: Recording):
     """
     Each suite counts its own cases.
@@ -644,7 +644,7 @@ def test_hostile_texts_stay_in_their_place_in_the_report(text: str):
 
 
 @given(recordings())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_any_run_gives_a_verdict_and_every_report(value: Recording):
     """
     No recording, however odd, is without a verdict, a reason and its reports.
@@ -664,7 +664,6 @@ def test_any_run_gives_a_verdict_and_every_report(value: Recording):
 
 
 @given(recordings())
-@settings(deadline=None)
 def test_a_viable_run_has_no_failed_stream_criterion_or_error(value: Recording):
     """
     Yes is said only where every probe was observed, every criterion met and no error found.

@@ -1073,7 +1073,7 @@ FILES = st.one_of(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(raw=FILES, assume=st.booleans())
 def test_any_file_is_a_scenario_or_a_list_of_mistakes(raw: bytes, assume: bool) -> None:
     """Whatever bytes a file has, they are read or answered with mistakes that have a place and a reason; nothing else is raised."""

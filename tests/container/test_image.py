@@ -4,8 +4,11 @@ import json
 import subprocess
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.support.container import docker
+from tests.support.process import ROOT
 
 # Added to the base, uncompressed: pulling it is part of every job that names the action.
 MAX_ADDED = 60_000_000
@@ -36,6 +39,25 @@ def test_it_holds_nothing_that_was_only_needed_to_build_it(image):
     assert [line for line in found.splitlines() if "ensurepip" not in line and "/usr/share/python-wheels" not in line] == [
         "/opt/sse-check/entrypoint.py"
     ]
+
+
+def test_it_holds_the_locked_libraries_and_no_other(image):
+    """
+    In the locked versions: what the SBOM of a release lists is what the image has.
+    """
+    code = (
+        "import importlib.metadata, sysconfig; "
+        "print(*(f'{d.name}=={d.version}' for d in importlib.metadata.distributions(path=[sysconfig.get_path('purelib')])))"
+    )
+    installed = [entry.split("==") for entry in inside(image, "/opt/venv/bin/python", "-I", "-c", code).split()]
+    python = inside(image, "/opt/venv/bin/python", "-c", "import platform; print(platform.python_version())")
+    where = {"python_full_version": python, "sys_platform": "linux"}
+    wanted = set()
+    for entry in (ROOT / "requirements/runtime.txt").read_text().replace("\\\n", " ").splitlines():
+        requirement = Requirement(entry.partition("--hash")[0].strip())
+        if requirement.marker is None or requirement.marker.evaluate(where):
+            wanted.add(f"{requirement.name}{requirement.specifier}")
+    assert {f"{canonicalize_name(name)}=={version}" for name, version in installed} == wanted
 
 
 def test_no_module_has_to_be_compiled_at_a_start(image):
