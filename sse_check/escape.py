@@ -14,7 +14,6 @@ terminal or a log, takes `Safe` only; a template of Markdown escapes whatever is
 """
 
 import html
-import json
 import re
 from collections.abc import Iterable
 from typing import Final, NewType, TextIO
@@ -136,9 +135,14 @@ def json_text(encoded: bytes) -> bytes:
     if encoded.isascii() and b"\x7f" not in encoded and b"##[" not in encoded:
         return encoded
     text = encoded.decode()
-    unseen = {ord(char): json.dumps(char)[1:-1] for char in set(text) if not char.isprintable() and char != "\n"}
-    unseen[0x7F] = "\\u007f"  # which json.dumps leaves as it is
+    unseen = {ord(char): _as_json(char) for char in set(text) if not char.isprintable() and char != "\n"}
     return text.translate(unseen).replace("##[", "##\\u005b").encode()
+
+
+def _as_json(char: str) -> str:
+    """A character as JSON's escapes: of its one or two UTF-16 code units (RFC 8259, section 7)."""
+    units = char.encode("utf-16-be")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
 
 
 def json_lines(encoded: bytes) -> Safe:

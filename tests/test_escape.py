@@ -1,5 +1,6 @@
 """Text from strangers at every exit: no command, no markup, nothing unseen."""
 
+import json
 import re
 import sys
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sse_check.escape import code, command_data, command_property, for_log, prose, quoted, visible
+from sse_check.escape import code, command_data, command_property, for_log, json_text, prose, quoted, visible
 from tests.support.unseen import commands_in, unseen_in
 
 
@@ -329,3 +330,18 @@ def test_a_property_of_a_command_arrives_as_it_was(text: str) -> None:
 
     assert not re.search(r"[\n\r:,]", escaped)
     assert runner_unescape(escaped, {"%0D": "\r", "%0A": "\n", "%3A": ":", "%2C": ",", "%25": "%"}) == text
+
+
+# --- JSON -------------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=300)
+@given(HOSTILE_TEXT | st.text())
+def test_json_means_the_same_and_shows_all_of_it(text: str) -> None:
+    """A value reads back as it was, and its JSON has no character that is not seen, and no command."""
+    text = text.encode("utf-16", "ignore").decode("utf-16")
+    shown = json_text(json.dumps({"a": text}, ensure_ascii=False).encode()).decode()
+
+    assert json.loads(shown) == {"a": text}
+    assert unseen_in(shown) == []
+    assert commands_in(shown) == []
