@@ -16,7 +16,7 @@ from tests.support.servers import chunk, raw_server
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("browser")]
 
 LONG: Final = 1_000_000
 ATTACKS: Final = {
