@@ -21,7 +21,7 @@ lab: .venv/.dev .venv/.lab  ## the tests against real proxies, which .ci/install
 	$(PYTEST) -n 6 tests/lab
 
 container: .venv/.dev .venv/.workflows  ## the image, and the action as GitHub's runner runs it; .ci/install-container starts the engine
-	$(BIN)/python -m pytest -m container
+	$(PYTEST) -n 3 tests/container
 
 check: .venv/.dev .venv/.lab .venv/.workflows  ## formatting, lint, types, the walls between the modules; the action, its image and its workflows
 	$(BIN)/ruff format --check .
