@@ -6,6 +6,8 @@ WORKFLOWS := $(wildcard .github/workflows/*.yml examples/workflows/*.yml)
 MANIFESTS := $(wildcard examples/kubernetes/*.yml)
 DOCKERFILES := Dockerfile $(wildcard tests/container/standins/*/Dockerfile examples/*/*/Dockerfile)
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' sse_check/__init__.py)
+# Several processes at once: most tests wait for time to pass. Tests of one xdist_group follow each other in one of them.
+PYTEST := $(BIN)/python -m pytest --dist loadgroup
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
 
 .PHONY: demo test lab container check check-actions audit sbom bench bench-reports fix lock clean
@@ -15,13 +17,13 @@ demo: .venv/.runtime  ## the whole check against the embedded server; FAULT=buff
 	$(BIN)/python -m sse_check demo $(if $(FAULT),--fault $(FAULT))
 
 test: .venv/.dev .venv/.supply  ## every test that needs Python only
-	$(BIN)/python -m pytest -m "not lab and not container"
+	$(PYTEST) -n 3 --ignore tests/lab --ignore tests/container
 
 lab: .venv/.dev .venv/.lab  ## the tests against real proxies, which .ci/install-lab installs; prints the confusion matrix
-	$(BIN)/python -m pytest -m lab
+	$(PYTEST) -n 6 tests/lab
 
 container: .venv/.dev .venv/.workflows  ## the image, and the action as GitHub's runner runs it; .ci/install-container starts the engine
-	$(BIN)/python -m pytest -m container
+	$(PYTEST) -n 3 tests/container
 
 check: .venv/.dev .venv/.lab .venv/.workflows .venv/.supply  ## formatting, lint, types, the walls between the modules; the action, its image and its workflows
 	$(BIN)/ruff format --check .

@@ -10,10 +10,9 @@ from sse_check.transport.arrival import Loop
 from tests.support.process import serving
 
 # How long an example takes is the machine's affair, and its neighbours'.
-settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # In CI the same examples at every run, so that a build is red for its own change only; elsewhere new ones each time.
-settings.register_profile("ci", settings.get_profile("here"), derandomize=True)
-settings.load_profile("ci" if os.environ.get("CI") else "here")
+settings.register_profile("tests", derandomize=bool(os.environ.get("CI")), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")

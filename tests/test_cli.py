@@ -1,14 +1,13 @@
 """The command line as a user meets it: real processes, their exit status, what they print and what they leave behind."""
 
+import asyncio
 import json
 import re
 import signal
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 
 from sse_check.diagnosis import FAULTS
 from tests.support.process import COMMAND, ROOT, sse_check
+from tests.support.servers import Endless, raw_server
 
 REPORTS = {"recording.ndjson", "report.json", "summary.md", "report.html", "junit.xml", "metrics.prom"}
 
@@ -41,25 +41,13 @@ def test_demo_is_viable_and_says_where_the_reports_are(tmp_path):
     assert {p.name for p in (tmp_path / "sse-check-demo").iterdir()} == REPORTS
 
 
-@pytest.fixture(scope="module")
-def demos(tmp_path_factory) -> dict[str, tuple[subprocess.CompletedProcess[str], dict[str, Any]]]:
-    """The demo of every fault, some at a time."""
-    base = tmp_path_factory.mktemp("demos")
-
-    def demo(code: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
-        done = sse_check("demo", "--fault", code, "--report-dir", base / code)
-        return done, report(base / code)
-
-    with ThreadPoolExecutor(4) as pool:
-        return dict(zip(FAULTS, pool.map(demo, FAULTS), strict=True))
-
-
 @pytest.mark.parametrize("code", FAULTS)
-def test_demo_of_a_fault_names_it(demos, code):
+def test_demo_of_a_fault_names_it(tmp_path, code):
     """
     `demo --fault C` names C first among its findings (a broken resume after the cut before it); an error ends with 1, a warning with 0.
     """
-    done, result = demos[code]
+    done = sse_check("demo", "--fault", code, "--report-dir", tmp_path)
+    result = report(tmp_path)
     found = list(dict.fromkeys(finding["code"] for finding in result["findings"]))
     assert found[: 2 if code == "resume-broken" else 1] == (["truncated", code] if code == "resume-broken" else [code])
     warning = code in ("redirected", "no-heartbeat")
@@ -321,21 +309,19 @@ def test_exit_status_says_the_verdict(server, path, fail_on, status):
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_the_run_in_order(server, tmp_path, number, status):
+async def test_a_signal_ends_the_run_in_order(tmp_path, number, status):
     """
     Interrupted: what was measured is judged and reported, the verdict is inconclusive, the exit status names the signal.
     """
-    process = subprocess.Popen(
-        [*COMMAND, "probe", f"{server}/events?count=0&every=50ms", "--report-dir", str(tmp_path)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    time.sleep(2)
-    process.send_signal(number)
-    process.communicate(timeout=10)
+    endless = Endless()
+    async with raw_server(endless) as base:
+        process = await asyncio.create_subprocess_exec(
+            *COMMAND, "probe", f"{base}/", "--report-dir", str(tmp_path), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        await asyncio.wait_for(endless.begun.wait(), 30)
+        process.send_signal(number)
+        assert await asyncio.wait_for(process.wait(), 10) == status
     result = report(tmp_path)
-    assert process.returncode == status
     assert (result["verdict"], result["streaming_enabled"], result["interrupted"]) == ("inconclusive", False, number.name)
     assert result["test_results"][0]["total_events"] > 5
     assert sse_check("judge", tmp_path / "recording.ndjson").returncode == 3

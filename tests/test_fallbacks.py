@@ -154,7 +154,7 @@ async def test_no_answer_does_not_work():
     async with talking(mute) as base:
         result = await one(f"{{websocket: {{url: '{base}/ws', send: ping}}}}")
     assert (result.worked, result.detail) == (False, "upgraded, but no message came within 1s")
-    assert result.seconds == pytest.approx(DEADLINE_S, abs=0.5)
+    assert 0.99 * DEADLINE_S <= result.seconds < 4 * DEADLINE_S
 
 
 async def test_expect_without_send_waits_for_such_a_message():
@@ -302,9 +302,9 @@ async def test_no_hold_ends_with_the_answer():
     `hold: 0s` asks for the answer only.
     """
     async with talking(echo) as base:
-        result = await one(f"{{websocket: {{url: '{base}/ws', send: a, expect: a, hold: 0s}}}}")
+        result = await one(f"{{websocket: {{url: '{base}/ws', send: a, expect: a, hold: 0s}}}}", hold=20.0)
     assert (result.worked, result.held) == (True, None)
-    assert result.seconds < HOLD_S
+    assert result.seconds < 20.0
 
 
 # --- a WebSocket: the upgrade -----------------------------------------------------------------------------------------
@@ -344,7 +344,7 @@ async def test_an_upgrade_that_is_never_answered_ends_in_time():
     async with raw_server(silent) as base:
         result = await one(f"{{websocket: {{url: '{base.replace('http', 'ws')}/ws'}}}}")
     assert (result.worked, result.detail) == (False, "no answer within 1s")
-    assert result.seconds == pytest.approx(DEADLINE_S, abs=0.5)
+    assert 0.99 * DEADLINE_S <= result.seconds < 4 * DEADLINE_S
 
 
 async def test_the_connection_header_may_hold_other_tokens():
@@ -423,7 +423,7 @@ async def test_a_batch_answer_that_is_late_does_not_work(head, said):
     async with raw_server(late) as base:
         result = await one(f"{{batch: {{url: '{base}/x'}}}}")
     assert (result.worked, result.detail) == (False, said)
-    assert result.seconds == pytest.approx(DEADLINE_S, abs=0.5)
+    assert 0.99 * DEADLINE_S <= result.seconds < 4 * DEADLINE_S
 
 
 async def test_the_expected_text_may_be_torn():

@@ -75,7 +75,7 @@ async def test_the_budget_ends_the_run_and_keeps_what_was_measured():
     """
     async with raw_server(_silence) as base:
         recording = await _run(
-            f"version: 1\nbudget: 600ms\ntarget: {{url: '{base}'}}\nprobes: [{{name: a, path: /a}}, {{name: b, path: /b}}]\n"
+            f"version: 1\nbudget: 1500ms\ntarget: {{url: '{base}'}}\nprobes: [{{name: a, path: /a}}, {{name: b, path: /b}}]\n"
         )
     assert recording.interrupted == "budget"
     assert [(s.probe, s.ended, s.reason, len(s.events)) for s in recording.streams] == [("a", "timeout", "budget", 1)]
@@ -85,9 +85,16 @@ async def test_a_stop_ends_every_stream_at_once():
     """
     A signal ends all streams that run; each keeps what it had received.
     """
-    stop = Stop()
-    async with raw_server(_silence) as base:
-        asyncio.get_running_loop().call_later(0.5, stop.trip, "SIGTERM")
+    stop, asked = Stop(), 0
+
+    async def serve(request: bytes, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 4:
+            asyncio.get_running_loop().call_later(0.5, stop.trip, "SIGTERM")
+        await _silence(request, writer)
+
+    async with raw_server(serve) as base:
         recording = await _run(f"version: 1\ntarget: {{url: '{base}'}}\nprobes: [{{name: a, path: /a, streams: 4}}]\n", stop)
     assert recording.interrupted == "SIGTERM"
     assert [(s.ended, s.reason, len(s.events)) for s in recording.streams] == [("timeout", "interrupted", 1)] * 4

@@ -1,7 +1,9 @@
 """The image under test, built from this checkout by the line that GitHub's runner uses, and machines to run it on."""
 
+import fcntl
 import shutil
 import subprocess
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -40,9 +42,11 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def image(checkout: Path) -> Iterator[str]:
-    """The action's image."""
+    """The action's image, under a name of this process."""
     tag = f"sse-check-tests:{uuid.uuid4().hex}"
-    docker("build", "-t", tag, "-f", checkout / "Dockerfile", checkout, timeout=600)
+    with (Path(tempfile.gettempdir()) / "sse-check-tests.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one builds it; the others, after it, find every layer in the cache
+        docker("build", "-t", tag, "-f", checkout / "Dockerfile", checkout, timeout=600)
     yield tag
     docker("image", "rm", "--no-prune", tag, check=False)
 

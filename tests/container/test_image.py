@@ -7,7 +7,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.support.container import docker
+from tests.support.container import MINE, docker
 from tests.support.process import ROOT
 
 # Added to the base, uncompressed: pulling it is part of every job that names the action.
@@ -16,7 +16,7 @@ MAX_ADDED = 60_000_000
 
 def inside(image: str, *command: str) -> str:
     """What a command in the image prints."""
-    return docker("run", "--rm", "--entrypoint", command[0], image, *command[1:])
+    return docker("run", "--rm", "--label", MINE, "--entrypoint", command[0], image, *command[1:])
 
 
 def test_it_adds_little_to_its_base(image):
@@ -87,11 +87,25 @@ def test_it_is_a_command_too(image, origin, tmp_path):
     """
     `docker run IMAGE probe URL` and `docker run -v … IMAGE run FILE` are the command line.
     """
-    assert docker("run", "--rm", image, "--version").startswith("sse-check ")
-    assert docker("run", "--rm", image, "probe", f"{origin}/events?count=3&every=50ms").startswith("✔ viable")
+    assert docker("run", "--rm", "--label", MINE, image, "--version").startswith("sse-check ")
+    assert docker("run", "--rm", "--label", MINE, image, "probe", f"{origin}/events?count=3&every=50ms").startswith("✔ viable")
     (tmp_path / "s.yml").write_text("version: 1\nprobes: [{name: a, url: '${URL}/events?count=3&every=50ms'}]\n")
     said = docker(
-        "run", "--rm", "-v", f"{tmp_path}:/work", "-w", "/work", image, "run", "s.yml", "--var", f"URL={origin}", "--format", "json"
+        "run",
+        "--rm",
+        "--label",
+        MINE,
+        "-v",
+        f"{tmp_path}:/work",
+        "-w",
+        "/work",
+        image,
+        "run",
+        "s.yml",
+        "--var",
+        f"URL={origin}",
+        "--format",
+        "json",
     )
     assert json.loads(said)["verdict"] == "viable"
 
@@ -103,7 +117,20 @@ def test_a_signal_ends_it_in_order(image, origin, number):
     """
     name = f"tests-signal-{number.lower()}"
     process = subprocess.Popen(
-        ["docker", "run", "--rm", "--name", name, image, "probe", f"{origin}/events?count=1000&every=50ms", "--format", "json"],
+        [
+            "docker",
+            "run",
+            "--rm",
+            "--label",
+            MINE,
+            "--name",
+            name,
+            image,
+            "probe",
+            f"{origin}/events?count=1000&every=50ms",
+            "--format",
+            "json",
+        ],
         stdout=subprocess.PIPE,
     )
     assert process.stdout is not None

@@ -2,15 +2,20 @@
 
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
 import threading
+import uuid
 
 import pytest
 
 from tests.support.container import Runner, container, docker, everything, ours, wait_for
 from tests.support.process import COMMAND, ROOT
+
+# One after the other: each counts what is left, and a run removes what another has left.
+pytestmark = pytest.mark.xdist_group("services")
 
 ALLOWED = {"containers": "true"}
 BROKEN = {**ALLOWED, "variables": "CONF=default"}
@@ -230,10 +235,21 @@ def test_a_build_leaves_no_image(pull_request):
     """
     Neither the image nor a layer that only its labels made: the engine's store does not grow with every run.
     """
+    mark = f"BUILT_BY={uuid.uuid4().hex}"  # other tests build images meanwhile
+    dockerfile = pull_request.workspace / "app/Dockerfile"
+    dockerfile.write_text(re.sub(r"^(FROM .*)$", rf"\1\nENV {mark}", dockerfile.read_text(), flags=re.MULTILINE))
+
+    def built() -> set[str]:
+        images = set(docker("images", "-aq", "--no-trunc").splitlines())
+        # One that is removed meanwhile is none of these.
+        listed = docker("image", "inspect", "-f", "{{.Id}} {{.Config.Env}}", *images, check=False)
+        return {line.split(" ")[0] for line in listed.splitlines() if mark in line}
+
     assert pull_request.step(CURED).status == 0  # what stays is the build's cache, once
-    before = docker("images", "-aq", "--no-trunc").splitlines()
+    before = built()
+    assert before
     assert pull_request.step(CURED).status == 0
-    assert sorted(docker("images", "-aq", "--no-trunc").splitlines()) == sorted(before)
+    assert built() == before
     assert docker("images", "-q", "--filter", "label=sse-check.image") == ""
 
 

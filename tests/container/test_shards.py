@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.container import docker
+from tests.support.container import MINE, docker
 from tests.support.process import ROOT
 
 KUBERNETES = ROOT / "examples/kubernetes"
 STREAMS, SHARDS = 4000, 4
-# From the first pod's start until all of them wait: interpreters start, and two processors share them.
-START_S = 15
+# From the first pod's start until all of them wait: interpreters start, and two processors share them with other tests.
+START_S = 20
 
 # Whether two processors keep up with 4,000 streams, a server and four clients is not the question here.
 SCENARIO = f"""\
@@ -39,7 +39,17 @@ def pod(manifest: str, image: str, volumes: Mapping[str, Path], config: Mapping[
     variables = {env["name"]: config[env["valueFrom"]["configMapKeyRef"]["key"]] for env in container.get("env", ())}
     if index is not None:
         variables["JOB_COMPLETION_INDEX"] = str(index)
-    line = ["docker", "run", "--rm", "--user", f"{of_pod['runAsUser']}:{of_pod['runAsGroup']}", "--security-opt", "no-new-privileges"]
+    line = [
+        "docker",
+        "run",
+        "--rm",
+        "--label",
+        MINE,
+        "--user",
+        f"{of_pod['runAsUser']}:{of_pod['runAsGroup']}",
+        "--security-opt",
+        "no-new-privileges",
+    ]
     line += ["--read-only"] if rights["readOnlyRootFilesystem"] else []
     line += [f"--cap-drop={name}" for name in rights["capabilities"]["drop"]]
     line += [f"--memory={container['resources']['limits']['memory'].removesuffix('i').lower()}"]
@@ -104,7 +114,7 @@ def test_four_pods_judged_together_say_what_one_recording_says(image, origin, vo
     recordings = [volumes["recordings"] / str(index) / "recording.ndjson" for index in range(SHARDS)]
     judge = subprocess.run(pod("judge.yml", image, volumes, {}), capture_output=True, text=True, check=False)
     (volumes["recordings"] / "one.ndjson").write_text(joined(recordings))
-    mounted = ["run", "--rm", "-v", f"{volumes['recordings']}:/recordings", image, "judge", "--fail-on", "never"]
+    mounted = ["run", "--rm", "--label", MINE, "-v", f"{volumes['recordings']}:/recordings", image, "judge", "--fail-on", "never"]
     docker(*mounted, "/recordings/one.ndjson", "--report-dir", "/recordings/one")
     together = judged(volumes["recordings"] / "report")
 

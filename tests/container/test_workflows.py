@@ -1,6 +1,7 @@
 """Workflows, run by act: jobs that gate on the action's outputs, and the examples that people copy."""
 
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,7 @@ def test_a_second_job_is_gated_by_the_firsts_output(repository, actions, origin,
     assert "SSE" in jobs["check"].summary
 
 
+@pytest.mark.xdist_group("services")
 @pytest.mark.parametrize("variant", ["streaming", "default"])
 def test_the_pull_requests_example(repository, actions, variant):
     """
@@ -199,10 +201,11 @@ def test_the_required_checks_example(repository, actions, image, tmp_path, broke
     # The image's own command is the action; here it serves.
     (tmp_path / "app").mkdir()
     (tmp_path / "app/Dockerfile").write_text(f'FROM {image}\nCMD ["serve", "--host", "0.0.0.0", "--port", "8080"]\n')
-    docker("build", "-q", "-t", "sse-check-tests-app", tmp_path / "app")
+    app = f"sse-check-tests-app:{uuid.uuid4().hex}"
+    docker("build", "-q", "-t", app, tmp_path / "app")
     # act puts a job's services on the job's network only if the job is in a container too.
     text = text.replace("    services:\n", "    container: python:3.13-slim\n    services:\n")
-    repository.write(workflow, text.replace(service, "sse-check-tests-app"))
+    repository.write(workflow, text.replace(service, app))
     for name, query in (
         ("chat", "count=4&every=100ms"),
         ("notifications", "count=4&every=300ms" + ("&fault=buffered-full" if broken else "")),
@@ -214,7 +217,7 @@ def test_the_required_checks_example(repository, actions, image, tmp_path, broke
     try:
         jobs = repository.run(workflow, event="pull_request", actions=actions, env={"ARTIFACTS": "/tmp"}, machine="python:3.13-slim")
     finally:
-        docker("image", "rm", "sse-check-tests-app", check=False)
+        docker("image", "rm", app, check=False)
     legs = {name.rpartition("-")[0]: job.result for name, job in jobs.items() if name.startswith("Check")}
     assert legs == {"Check chat": "success", "Check notifications": "failure" if broken else "success"}, jobs
     # act ends at the first failed job of a chain; GitHub runs the aggregator, which is there to fail.

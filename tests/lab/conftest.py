@@ -1,8 +1,7 @@
-"""Runs the lab's cases a few at a time while the tests wait for theirs, and sums up what was said of them."""
+"""Runs the lab's cases, and sums up what was said of them."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -11,66 +10,46 @@ import pytest
 from tests.lab.cases import Case
 from tests.lab.deployments import Outcome, observe
 
-# Each run is mostly waiting; more at once, and the measuring machine itself would be late.
-AT_ONCE: Final = 3
-
-_SAID: Final = pytest.StashKey[list[tuple[Case, str]]]()
-_AGAIN: Final = pytest.StashKey[list[str]]()
+# What a test notes for the confusion matrix. It goes with the test's report, and so from a worker to the process that sums up.
+_SAID: Final = "said of a case"
 
 
-@pytest.fixture(scope="session")
-def outcome_of(
-    request: pytest.FixtureRequest, server: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[Case], Outcome]]:
-    """What sse-check said of a case. Every case that was selected is begun with the first that is asked for."""
-    wanted = [case for item in request.session.items if (case := _case(item)) is not None]
-    reports = tmp_path_factory.mktemp("lab")
-    said = request.config.stash.setdefault(_SAID, [])
-    again = request.config.stash.setdefault(_AGAIN, [])
+@pytest.fixture
+def outcome_of(request: pytest.FixtureRequest, server: str, tmp_path: Path) -> Callable[[Case], Outcome]:
+    """What sse-check says of a case."""
 
-    def begin(number: int, case: Case) -> Outcome:
-        directory: Path = reports / f"{number}-{case.name}"
-        outcome = observe(case, server, directory)
-        if outcome.report["recommendation"] != "MEASURE AGAIN":
-            return outcome
-        # The machine was too late to judge: what a user is told to do then, once.
-        again.append(case.name)
-        return observe(case, server, directory.with_name(f"{directory.name}-again"))
+    def outcome(case: Case) -> Outcome:
+        first = result = observe(case, server, tmp_path / case.name)
+        if first.measure_again:
+            result = observe(case, server, tmp_path / f"{case.name}-again")
+        request.node.user_properties.append((_SAID, (case.label or "healthy", case.name, result.said, first.measure_again)))
+        return result
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        begun: dict[int, Future[Outcome]] = {id(case): pool.submit(begin, number, case) for number, case in enumerate(wanted)}
-
-        def outcome(case: Case) -> Outcome:
-            result = begun[id(case)].result()
-            said.append((case, result.said))
-            return result
-
-        yield outcome
-        for future in begun.values():
-            future.cancel()
+    return outcome
 
 
-def _case(item: pytest.Item) -> Case | None:
-    case = getattr(getattr(item, "callspec", None), "params", {}).get("case")
-    return case if isinstance(case, Case) else None
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The confusion matrix: what the cases are, and what sse-check said."""
-    said = config.stash.get(_SAID, [])
+    said = list(_said(terminalreporter))
     if not said:
         return
-    matrix = Counter((case.label or "healthy", code) for case, code in said)
+    matrix = Counter((truth, code) for truth, _, code, _ in said)
+    names = defaultdict(list)
+    for truth, name, code, _ in said:
+        names[truth, code].append(name)
     terminalreporter.section("lab: what is true, and what sse-check said")
     for (truth, code), count in sorted(matrix.items()):
-        wrong = (
-            ""
-            if truth == code
-            else "   <-- " + ", ".join(case.name for case, was in said if (case.label or "healthy", was) == (truth, code))
-        )
+        wrong = "" if truth == code else "   <-- " + ", ".join(names[truth, code])
         terminalreporter.write_line(f"{count:4}  {truth:20} {code:20}{wrong}".rstrip())
-    again = config.stash.get(_AGAIN, [])
+    again = [name for _, name, _, measured_again in said if measured_again]
     if again:
         terminalreporter.write_line("measured again, since sse-check said so: " + ", ".join(again))
     right = sum(count for (truth, code), count in matrix.items() if truth == code)
     terminalreporter.write_line(f"{right} of {len(said)} right")
+
+
+def _said(terminalreporter: pytest.TerminalReporter) -> Iterator[tuple[str, str, str, bool]]:
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            if report.when == "call":
+                yield from (value for name, value in report.user_properties if name == _SAID)

@@ -30,6 +30,11 @@ class Outcome:
         return f"{json.dumps(self.report['findings'], indent=1)}\n{self.stderr}"
 
     @property
+    def measure_again(self) -> bool:
+        """Whether the machine was too late to judge: what a user is told to do then, a test does once."""
+        return bool(self.report["recommendation"] == "MEASURE AGAIN")
+
+    @property
     def errors(self) -> list[str]:
         """The codes that fail the verdict, in their order."""
         return [finding["code"] for finding in self.report["findings"] if finding["severity"] == "error"]

@@ -16,7 +16,7 @@ from typing import Any, Final
 from tests.lab.proxies import APACHE, CADDY, ENVOY, HAPROXY, NGINX, TRAEFIK, VARNISH, Config, Proxy, running
 from tests.support.process import serving, sse_check
 
-# More at once, and the measuring machine itself would be late.
+# They mostly wait; more at once, and the measuring machine itself would be late.
 AT_ONCE: Final = 5
 # What is measured may differ from what is set by this, whichever is more: proxies keep time by ticks of their own.
 SHARE, SECONDS = 0.1, 0.5
@@ -122,6 +122,7 @@ def deployed(chain: Sequence[tuple[Proxy, Config]], embedded: str) -> Iterator[l
 
 def measure(case: LimitCase, embedded: str, directory: Path) -> Measured:
     """`sse-check run` on the case, told nothing but how long to look, and the way past the first proxy where there is one."""
+    directory.mkdir()
     with deployed(case.chain, embedded) as (edge, *rest):
         probe: dict[str, Any] = {"name": "stream", "path": "/events?count=4&every=200ms", "until": {"event": "complete"}}
         probe["limits"] = {"until": f"{case.until:g}s"}
@@ -131,17 +132,6 @@ def measure(case: LimitCase, embedded: str, directory: Path) -> Measured:
         scenario.write_text(json.dumps({"version": 1, "name": case.name, "target": {"url": edge}, "probes": [probe]}))
         done = sse_check("run", scenario, "--report-dir", directory / "report")
     return Measured(status=done.returncode, report=json.loads((directory / "report/report.json").read_text()), stderr=done.stderr)
-
-
-def measure_all(cases: Sequence[LimitCase], embedded: str, directory: Path) -> list[Measured]:
-    """All of the cases, a few at a time; they mostly wait."""
-
-    def one(number: int, case: LimitCase) -> Measured:
-        (directory / str(number)).mkdir()
-        return measure(case, embedded, directory / str(number))
-
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(one, range(len(cases)), cases))
 
 
 def right(true: float | None, measured: float | None) -> bool:
@@ -157,8 +147,8 @@ def _shown(seconds: float | None, until: float) -> str:
 
 def main() -> int:
     """Measure all cases and print the table; 1 if a figure is wrong."""
-    with tempfile.TemporaryDirectory() as directory, serving() as embedded:
-        measured = measure_all(CASES, embedded, Path(directory))
+    with tempfile.TemporaryDirectory() as directory, serving() as embedded, ThreadPoolExecutor(AT_ONCE) as pool:
+        measured = list(pool.map(lambda case: measure(case, embedded, Path(directory) / case.name), CASES))
     print(f"{'deployment':45} {'limit':14} {'set':8} measured")
     wrong = 0
     for case, result in zip(CASES, measured, strict=True):

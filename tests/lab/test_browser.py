@@ -26,7 +26,7 @@ from sse_check.redaction import Redactor
 from sse_check.scenario import load
 from tests.lab.broadcast import END, STREAMS, Broadcast, broadcasting
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("browser")]
 
 TOLERANCE_S: Final = 0.05
 ATTEMPTS: Final = 3  # each takes 3 s; a machine that is busy elsewhere delays one of the readers

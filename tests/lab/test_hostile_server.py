@@ -19,7 +19,7 @@ from tests.support.servers import chunk, raw_server
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("browser")]
 
 LONG: Final = 1_000_000
 # What a browser would run, and what else would be markup; the others are read in test_exits.
@@ -55,7 +55,7 @@ async def checked(text: str) -> Checked:
             writer.write(b"HTTP/1.1 307 x\r\nLocation: " + line + b"\r\nContent-Length: 0\r\n\r\n")
 
     async with raw_server(serve) as base:
-        until = Until(duration=1.0)
+        until = Until(duration=20.0)  # the server ends the response long before
         probes = tuple(Probe(name=f"{path} {text[:150]}", url=base + path, until=until) for path in ("/stream", "/error", "/elsewhere"))
         run = await check(Scenario(version=1, name=text[:200], probes=probes, follow_up=False))
     assert [r.total_events for r in run.result.test_results] == [3, 0, 0]  # the attack came through

@@ -1,8 +1,7 @@
 """Real proxies over TLS with HTTP/2: what is true of a deployment over HTTP/1.1 is found over HTTP/2 too, and what is HTTP/2's own is named."""
 
 import json
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +9,6 @@ from typing import Any, Final
 import pytest
 
 from tests.lab.cases import CASES, Case
-from tests.lab.conftest import AT_ONCE
 from tests.lab.deployments import origin_of, prime
 from tests.lab.over_tls import running_over_tls
 from tests.lab.proxies import HAPROXY, NGINX
@@ -130,30 +128,18 @@ def asked(scenario: dict[str, Any], directory: Path) -> Outcome:
     return Outcome(status=done.returncode, report=json.loads(report.read_text()), stderr=done.stderr)
 
 
-@pytest.fixture(scope="module")
-def outcome_over_both(
-    request: pytest.FixtureRequest, server: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[str], Outcome]]:
-    """What was said of a case. Every case that was selected is begun with the first that is asked for."""
-    wanted = [
-        item.callspec.params["name"]
-        for item in request.session.items
-        if item.path == request.path and hasattr(item, "callspec") and "name" in item.callspec.params
-    ]
-    reports = tmp_path_factory.mktemp("http2")
+@pytest.fixture
+def outcome_over_both(server: str, tmp_path: Path) -> Callable[[str], Outcome]:
+    """What sse-check says of a case by its name."""
 
-    def begin(name: str) -> Outcome:
-        outcome = observe(BY_NAME[name], server, reports / name)
-        if outcome.report["recommendation"] != "MEASURE AGAIN":
-            return outcome
+    def outcome(name: str) -> Outcome:
+        result = observe(BY_NAME[name], server, tmp_path / name)
+        if result.report["recommendation"] != "MEASURE AGAIN":
+            return result
         # The machine was too late to judge: what a user is told to do then, once.
-        return observe(BY_NAME[name], server, reports / f"{name}-again")
+        return observe(BY_NAME[name], server, tmp_path / f"{name}-again")
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        begun: dict[str, Future[Outcome]] = {name: pool.submit(begin, name) for name in wanted}
-        yield lambda name: begun[name].result()
-        for future in begun.values():
-            future.cancel()
+    return outcome
 
 
 @pytest.mark.parametrize("name", SAME)

@@ -1,11 +1,12 @@
 """Limits of real proxies: each is measured as it is set, idle and total are never confused, and none is invented."""
 
 import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 
-from tests.lab.limits import CASES, LimitCase, Measured, deployed, measure_all, right
+from tests.lab.limits import CASES, LimitCase, Measured, deployed, measure, right
 from tests.lab.proxies import NGINX
 from tests.support.process import sse_check
 
@@ -13,18 +14,31 @@ pytestmark = pytest.mark.lab
 
 
 @pytest.fixture(scope="module")
-def measured(server: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Measured]:
-    """What came out of each case, by its name."""
-    results = measure_all(CASES, server, tmp_path_factory.mktemp("limits"))
-    return {case.name: result for case, result in zip(CASES, results, strict=True)}
+def measured(server: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[LimitCase], Measured]:
+    """What came out of a case, which is measured once."""
+    directory = tmp_path_factory.mktemp("limits")
+    results: dict[str, Measured] = {}
+
+    def result(case: LimitCase) -> Measured:
+        if case.name not in results:
+            results[case.name] = measure(case, server, directory / case.name)
+        return results[case.name]
+
+    return result
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_limit_is_measured_as_it_is_set(case: LimitCase, measured: dict[str, Measured]):
+def each(cases: Iterable[LimitCase]) -> pytest.MarkDecorator:
+    """The test for each of the cases, in the process that has measured it."""
+    params = [pytest.param(case, id=case.name, marks=pytest.mark.xdist_group(case.name)) for case in cases]
+    return pytest.mark.parametrize("case", params)
+
+
+@each(CASES)
+def test_a_limit_is_measured_as_it_is_set(case: LimitCase, measured: Callable[[LimitCase], Measured]):
     """
     Within a tenth or half a second, each as what it is; one that is not there is "not reached", and never a guess.
     """
-    result = measured[case.name]
+    result = measured(case)
     found = {kind: result.seconds("target", kind) for kind in ("idle", "total")}
     assert right(case.idle, found["idle"]), result.stderr
     assert right(case.total, found["total"]), result.stderr
@@ -33,24 +47,24 @@ def test_a_limit_is_measured_as_it_is_set(case: LimitCase, measured: dict[str, M
     assert codes == {code for code, limit in (("idle-timeout", case.idle), ("duration-limit", case.total)) if limit is not None}
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.behind], ids=lambda case: case.name)
-def test_the_ceiling_behind_the_first_is_found_on_the_way_past_it(case: LimitCase, measured: dict[str, Measured]):
+@each(case for case in CASES if case.behind)
+def test_the_ceiling_behind_the_first_is_found_on_the_way_past_it(case: LimitCase, measured: Callable[[LimitCase], Measured]):
     """
     Who raises the first limit meets the second: it is measured where the scenario names the way past the first proxy.
     """
     assert case.behind is not None
-    result = measured[case.name]
+    result = measured(case)
     for kind, true in zip(("idle", "total"), case.behind, strict=True):
         assert right(true, result.seconds("direct", kind)), result.stderr
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.idle], ids=lambda case: case.name)
-def test_the_heartbeat_that_is_recommended_keeps_a_stream_open(case: LimitCase, measured: dict[str, Measured]):
+@each(case for case in CASES if case.idle)
+def test_the_heartbeat_that_is_recommended_keeps_a_stream_open(case: LimitCase, measured: Callable[[LimitCase], Measured]):
     """
     It is shorter than the limit on silence, and where the streams with one were cut, it was for their age.
     """
     assert case.idle is not None
-    result = measured[case.name]
+    result = measured(case)
     finding = next(finding for finding in result.report["findings"] if finding["code"] == "idle-timeout")
     assert 0 < finding["evidence"]["heartbeat_interval"] <= case.idle / 2 + 0.1
     if case.total is None:

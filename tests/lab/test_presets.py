@@ -1,8 +1,6 @@
 """Each preset against a real server of its kind: directly, behind proxies that hold the stream back, and cut off."""
 
 import json
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,8 +13,6 @@ from tests.lab.servers import AIMOCK, GRAPHQL, MCP, SERVERS
 from tests.support.process import sse_check
 
 pytestmark = pytest.mark.lab
-
-AT_ONCE: Final = 3
 
 UNBUFFERED: Final = 'proxy_buffering off; proxy_http_version 1.1; proxy_set_header Connection "";'
 COMPRESSION: Final = """\
@@ -150,20 +146,6 @@ class Said:
         return next((f["code"] for f in self.report["findings"] if f["severity"] == "error"), None)
 
 
-@pytest.fixture(scope="module")
-def said_of(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """What sse-check said of a way; every way that was selected is begun with the first that is asked for."""
-    items = [item for item in request.session.items if item.path == request.path]
-    parameters = (getattr(getattr(item, "callspec", None), "params", {}) for item in items)
-    wanted = [way for of_item in parameters if isinstance(way := of_item.get("way"), Way)]
-    reports = tmp_path_factory.mktemp("presets")
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        begun: dict[int, Future[Said]] = {id(way): pool.submit(observe, way, reports / way.name) for way in wanted}
-        yield lambda way: begun[id(way)].result()
-        for future in begun.values():
-            future.cancel()
-
-
 def observe(way: Way, directory: Path) -> Said:
     """`sse-check run` on a way with nothing running but what it needs; again, once, where sse-check says so."""
     directory.mkdir()
@@ -198,11 +180,11 @@ def test_every_server_is_there(server: Proxy):
 
 
 @pytest.mark.parametrize("way", HEALTHY, ids=named)
-def test_what_streams_is_viable(way: Way, said_of: Any):
+def test_what_streams_is_viable(way: Way, tmp_path: Path):
     """
     A real server of each kind, directly and behind a proxy that passes streams on: viable, without an error, its tokens seen.
     """
-    said = said_of(way)
+    said = observe(way, tmp_path / way.name)
     assert (said.status, said.report["verdict"], said.first) == (0, "viable", None), said.account
     (stream,) = said.report["test_results"]
     assert stream["tokens"] >= way.kind.tokens
@@ -212,28 +194,28 @@ def test_what_streams_is_viable(way: Way, said_of: Any):
 
 
 @pytest.mark.parametrize("way", HELD, ids=named)
-def test_what_is_held_back_is_named(way: Way, said_of: Any):
+def test_what_is_held_back_is_named(way: Way, tmp_path: Path):
     """
     Behind a real proxy that buffers or compresses: not viable, with the name of how, though no event has a time stamp.
     """
-    said = said_of(way)
+    said = observe(way, tmp_path / way.name)
     assert (said.first, said.report["verdict"], said.status) == (way.label, "not-viable", 1), said.account
 
 
 @pytest.mark.parametrize("way", CUT, ids=named)
-def test_what_is_cut_is_named(way: Way, said_of: Any):
+def test_what_is_cut_is_named(way: Way, tmp_path: Path):
     """
     Cut before its last event, by the server or on the way: not viable, with the name of the cut.
     """
-    said = said_of(way)
+    said = observe(way, tmp_path / way.name)
     assert (said.first, said.report["verdict"], said.status) == (way.label, "not-viable", 1), said.account
 
 
-def test_the_way_past_the_proxy_makes_it_certain(said_of: Any):
+def test_the_way_past_the_proxy_makes_it_certain(tmp_path: Path):
     """
     Compared with the same stream past the proxy the finding rests on more than on how the stream looks.
     """
     compared = next(way for way in HELD if way.name == "openai-chat-compared")
     alone = next(way for way in HELD if way.name == "openai-chat-haproxy-wait-for-body")
-    findings = [said_of(way).report["findings"][0] for way in (compared, alone)]
+    findings = [observe(way, tmp_path / way.name).report["findings"][0] for way in (compared, alone)]
     assert [finding["confidence"] for finding in findings] == ["certain", "likely"]

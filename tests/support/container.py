@@ -22,6 +22,8 @@ import yaml
 from tests.support.runner import commands_in, read_outputs
 
 SIGINT_GRACE, SIGTERM_GRACE = 7.5, 2.5  # seconds; after them the client is killed, and the container goes on
+# What this process has made, on an engine that other tests use at the same time.
+MINE = f"tests={os.getpid()}"
 # Each file, as the context variable that names it, and the prefix of its name.
 FILES = {"GITHUB_OUTPUT": "set_output_", "GITHUB_STEP_SUMMARY": "step_summary_", "GITHUB_ENV": "set_env_", "GITHUB_STATE": "save_state_"}
 
@@ -95,7 +97,7 @@ class Runner:
         variables = self._environment({**self.inputs, **(given or {})}, env or {}, files)
         program = shutil.which("docker")  # the variables below, PATH among them, are the client's as well
         assert program is not None
-        line = [program, "run", "--name", name, "--label", "runner-of-tests", "--workdir", "/github/workspace", "--rm"]
+        line = [program, "run", "--name", name, "--label", "runner-of-tests", "--label", MINE, "--workdir", "/github/workspace", "--rm"]
         for variable in variables:
             line += ["-e", variable]
         line += ["-e", "GITHUB_ACTIONS=true", "-e", "CI=true"]
@@ -206,9 +208,16 @@ def ours() -> list[str]:
 
 
 def everything() -> set[str]:
-    """Every container, network and volume that there is."""
-    found = docker("ps", "-aq", "--no-trunc").splitlines() + docker("network", "ls", "-q", "--no-trunc").splitlines()
-    return {*found, *docker("volume", "ls", "-q").splitlines()}
+    """Every container, network and volume that there is, but for those of other tests: of another process, and what act made."""
+    listed = docker("ps", "-a", "--no-trunc", "--format", "{{.ID}}\t{{.Names}}\t{{.Labels}}").splitlines()
+    listed += docker("network", "ls", "--no-trunc", "--format", "{{.ID}}\t{{.Name}}\t{{.Labels}}").splitlines()
+    listed += docker("volume", "ls", "--format", "{{.Name}}\t{{.Name}}\t{{.Labels}}").splitlines()
+    rows = (line.split("\t") for line in listed)
+    return {key for key, name, labels in rows if not name.startswith("act-") and not _others(labels)}
+
+
+def _others(labels: str) -> bool:
+    return any(label.startswith("tests=") and label != MINE for label in labels.split(","))
 
 
 def wait_for(what: Callable[[], bool], seconds: float = 20) -> bool:
@@ -224,7 +233,7 @@ def wait_for(what: Callable[[], bool], seconds: float = 20) -> bool:
 @contextmanager
 def network(name: str) -> Iterator[str]:
     """A network, as a job with `services:` has one."""
-    docker("network", "create", name)
+    docker("network", "create", "--label", MINE, name)
     try:
         yield name
     finally:
@@ -235,7 +244,7 @@ def network(name: str) -> Iterator[str]:
 def container(image: str, *command: str, network: str = "bridge", options: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
     """A container that runs meanwhile; gives its name and its address in the network."""
     name = f"tests-{uuid.uuid4().hex[:8]}"
-    docker("run", "-d", "--rm", "--name", name, "--network", network, *options, image, *command)
+    docker("run", "-d", "--rm", "--name", name, "--label", MINE, "--network", network, *options, image, *command)
     try:
         yield name, docker("inspect", "-f", f'{{{{(index .NetworkSettings.Networks "{network}").IPAddress}}}}', name)
     finally:

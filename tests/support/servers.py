@@ -1,6 +1,7 @@
 """Real servers on loopback whose every byte is the test's: what no framework would send."""
 
 import asyncio
+import itertools
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -78,3 +79,19 @@ def answering(raw: bytes) -> Handler:
         writer.write(raw)
 
     return handler
+
+
+class Endless:
+    """A handler that sends an event every 50 ms for ever; `begun` is set when the first ten are on their way."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+
+    async def __call__(self, _: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(SSE_HEAD)
+        for number in itertools.count(1):
+            writer.write(chunk(b"data: %d\n\n" % number))
+            await writer.drain()
+            await asyncio.sleep(0.05)
+            if number == 10:
+                self.begun.set()
