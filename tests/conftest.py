@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, settings
 from sse_check.transport.arrival import Loop
 from tests.support.process import serving
 
-# How long an example takes is the machine's affair, and its neighbours'.
 # In CI the same examples at every run, so that a build is red for its own change only; elsewhere new ones each time.
+# How long one takes is the machine's affair, and its neighbours'.
 settings.register_profile("tests", derandomize=bool(os.environ.get("CI")), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
 
