@@ -2,9 +2,7 @@
 
 import ast
 import asyncio
-import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
