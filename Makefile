@@ -6,7 +6,7 @@ WORKFLOWS := $(wildcard .github/workflows/*.yml examples/workflows/*.yml)
 MANIFESTS := $(wildcard examples/kubernetes/*.yml)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
 
-.PHONY: demo test lab container check bench bench-reports fix lock clean
+.PHONY: demo test fuzz lab container check bench bench-reports fix lock clean
 .DEFAULT_GOAL := test
 
 demo: .venv/.runtime  ## the whole check against the embedded server; FAULT=buffered-full shows a fault
@@ -14,6 +14,9 @@ demo: .venv/.runtime  ## the whole check against the embedded server; FAULT=buff
 
 test: .venv/.dev  ## every test that needs Python only
 	$(BIN)/python -m pytest -m "not lab and not container"
+
+fuzz: .venv/.dev .venv/.fuzz  ## each target of tests/fuzz for a minute; FUZZ="parser scenario" and FUZZ_SECONDS=1800 choose
+	$(BIN)/python -m tests.fuzz --seconds $(or $(FUZZ_SECONDS),60) $(FUZZ)
 
 lab: .venv/.dev .venv/.lab  ## the tests against real proxies, which .ci/install-lab installs; prints the confusion matrix
 	$(BIN)/python -m pytest -m lab
@@ -51,6 +54,7 @@ lock: .venv/.dev  ## the newest versions, with hashes; for every Python from 3.1
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -c requirements/runtime.txt pyproject.toml --group dev -o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -c requirements/dev.txt --group lab -o requirements/lab.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -c requirements/dev.txt --group workflows -o requirements/workflows.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -c requirements/dev.txt --group fuzz -o requirements/fuzz.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -c requirements/dev.txt --group bench -o requirements/bench.txt
 	echo "aiperf; python_version < '3.14'" | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-deps - >>requirements/bench.txt
 
@@ -71,6 +75,10 @@ lock: .venv/.dev  ## the newest versions, with hashes; for every Python from 3.1
 	$(PIP) -r requirements/lab.txt
 	touch $@
 
+.venv/.fuzz: requirements/fuzz.txt | .venv/bin/python
+	$(PIP) -r requirements/fuzz.txt
+	touch $@
+
 .venv/.workflows: requirements/workflows.txt | .venv/bin/python
 	$(PIP) -r requirements/workflows.txt
 	touch $@
@@ -82,4 +90,4 @@ lock: .venv/.dev  ## the newest versions, with hashes; for every Python from 3.1
 	touch $@
 
 clean:
-	rm -rf .venv sse-check-demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv sse-check-demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .fuzz

@@ -2,11 +2,13 @@
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from sse_check import __version__
+from sse_check.errors import UsageError
+from sse_check.escape import quoted
 from sse_check.units import parse_duration, parse_percent
 
 FAIL_ON: Final = ("not-viable", "inconclusive", "never")
@@ -17,6 +19,14 @@ class _Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"allow_abbrev": False, **options})
+
+
+def parse(given: Sequence[str]) -> argparse.Namespace:
+    """The arguments as the parser reads them; its own errors end the program with status 2. Raises UsageError."""
+    for number, text in enumerate(given, 1):
+        if re.search("[\ud800-\udfff]", text):  # how Python has a byte of an argument that is no UTF-8
+            raise UsageError(f"argument {number} ({quoted(text)}) holds a byte that is not UTF-8. Write UTF-8; in a URL percent-encoded.")
+    return parser().parse_args(given)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -39,9 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     secrets: list[str] = []
 
     def run() -> int:
-        from sse_check.arguments import parser
+        from sse_check.arguments import parse
 
-        args = parser().parse_args(given)
+        args = parse(given)
         secrets.extend(os.environ.get(name, "") for name in getattr(args, "secret_env", ()))
         return _run_command(args)
 

@@ -66,6 +66,9 @@ def read_inputs(environ: Mapping[str, str]) -> Inputs:
 
     Raises UsageError where one is wrong.
     """
+    for name, value in environ.items():
+        if name.startswith("INPUT_") and re.search("[\ud800-\udfff]", value):  # how Python has a byte that is no UTF-8
+            raise UsageError(f"{name.removeprefix('INPUT_').lower()}: the input holds a byte that is not UTF-8. Write UTF-8 text.")
     workspace = Path(environ.get("GITHUB_WORKSPACE") or ".").resolve()
     fail_on = _input(environ, "fail-on") or "not-viable"
     if fail_on not in ("not-viable", "inconclusive", "never"):

@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from sse_check.columns import Number, columns_in, compact, flags, ints, number_columns, stored, texts
+from sse_check.quantities import Count, EpochSeconds, Ns, Seconds, SignedSeconds
 from sse_check.scenario import Scenario
 
 FORMAT_VERSION: Final = 1
@@ -53,14 +54,14 @@ class Arm(Struct, frozen=True, kw_only=True):
     """
 
     kind: Literal["first-byte", "silent", "heartbeat", "steady"]
-    every: float = 0.0
-    size: int = 0
+    every: Seconds = 0.0
+    size: Count = 0
 
 
 class Head(Struct, frozen=True, kw_only=True):
     """A response's status line and header fields, in their order."""
 
-    status: int
+    status: Count
     reason: str
     protocol: str
     headers: tuple[tuple[str, str], ...]
@@ -79,20 +80,20 @@ class Head(Struct, frozen=True, kw_only=True):
 class Redirect(Struct, frozen=True, kw_only=True):
     """One redirect on the way to the stream."""
 
-    status: int
+    status: Count
     location: str
-    at_ns: int
+    at_ns: Ns
 
 
 class Times(Struct, frozen=True, kw_only=True):
     """When each phase of a connection was over. None: it did not happen, or is not separate."""
 
-    started_ns: int = 0
-    resolved_ns: int | None = None
-    connected_ns: int | None = None
-    tls_ns: int | None = None
-    head_ns: int | None = None
-    ended_ns: int = 0
+    started_ns: Ns = 0
+    resolved_ns: Ns | None = None
+    connected_ns: Ns | None = None
+    tls_ns: Ns | None = None
+    head_ns: Ns | None = None
+    ended_ns: Ns = 0
 
 
 class Reads(Struct, frozen=True, kw_only=True):
@@ -146,16 +147,16 @@ class StreamRecording(Struct, frozen=True, kw_only=True, tag_field="record", tag
     """
 
     probe: str
-    stream: int
+    stream: Count
     phase: Phase
     factor: Factor | None = None
     arm: Arm | None = None
-    max_streams: int | None = None
+    max_streams: Count | None = None
     negotiated: str | None = None
     method: str
     url: str
-    sent_at: float
-    run_ns: int
+    sent_at: EpochSeconds
+    run_ns: Ns
     clock: StampedBy = "user"
     peer: str | None = None
     times: Times
@@ -163,11 +164,11 @@ class StreamRecording(Struct, frozen=True, kw_only=True, tag_field="record", tag
     head: Head | None = None
     reads: Reads = Reads()
     events: Events = Events()
-    comments_ns: Sequence[int] = ()
-    retry_ms: int | None = None
+    comments_ns: Sequence[Ns] = ()
+    retry_ms: Ns | None = None
     last_event_id: str = ""
-    unknown_lines: int = 0
-    oversized: int = 0
+    unknown_lines: Count = 0
+    oversized: Count = 0
     body_start: str = ""
     ended: Ended
     planned_end: Literal["event", "events", "data", "json", "duration"] | None = None
@@ -187,10 +188,10 @@ class FallbackRecording(Struct, frozen=True, kw_only=True, tag_field="record", t
     kind: Literal["websocket", "batch"]
     url: str
     worked: bool
-    seconds: float
+    seconds: Seconds
     detail: str
-    answered: float | None = None
-    held: float | None = None
+    answered: Seconds | None = None
+    held: Seconds | None = None
 
 
 class ServiceRecording(Struct, frozen=True, kw_only=True, tag_field="record", tag="service"):
@@ -204,7 +205,7 @@ class ServiceRecording(Struct, frozen=True, kw_only=True, tag_field="record", ta
     name: str
     image: str
     in_front_of: str | None = None
-    seconds: float | None = None
+    seconds: Seconds | None = None
     error: str | None = None
     state: str = ""
     log: str = ""
@@ -216,10 +217,10 @@ class Calibration(Struct, frozen=True, kw_only=True):
     In seconds, over so many events.
     """
 
-    samples: int
-    error_p50: float
-    error_p99: float
-    error_max: float
+    samples: Count
+    error_p50: SignedSeconds
+    error_p99: SignedSeconds
+    error_max: SignedSeconds
     clock: StampedBy
 
 
@@ -234,12 +235,12 @@ class Environment(Struct, frozen=True, kw_only=True):
     version: str
     python: str
     platform: str
-    loop_lag_p50: float = 0.0
-    loop_lag_p99: float = 0.0
-    loop_lag_max: float = 0.0
-    loop_lag_samples: int = 0
-    cpu_seconds: float = 0.0
-    open_seconds: float = 0.0
+    loop_lag_p50: Seconds = 0.0
+    loop_lag_p99: Seconds = 0.0
+    loop_lag_max: Seconds = 0.0
+    loop_lag_samples: Count = 0
+    cpu_seconds: Seconds = 0.0
+    open_seconds: Seconds = 0.0
     proxies: tuple[str, ...] = ()
     inside: Literal["container", "action"] | None = None
     gateway: str | None = None
@@ -249,8 +250,8 @@ class Environment(Struct, frozen=True, kw_only=True):
 class Shard(Struct, frozen=True, kw_only=True):
     """Which part of a run was observed: shard `index` of `of`, from 1. `start_at` is the instant at which all were to begin (RFC 3339)."""
 
-    index: int
-    of: int
+    index: Count
+    of: Count
     start_at: str | None = None
 
 
@@ -283,7 +284,7 @@ class _Header(Struct, frozen=True, kw_only=True, tag_field="record", tag="run"):
 
 class _End(Struct, frozen=True, kw_only=True, tag_field="record", tag="end"):
     environment: Environment
-    streams: int
+    streams: Count
     interrupted: str | None = None
     decided: str | None = None
     apart: tuple[str, ...] = ()
@@ -346,7 +347,7 @@ def from_lines(lines: Iterable[bytes], *, file: str) -> Recording:
             record = decoder.decode(line)
             if isinstance(record, _StreamLine):
                 record = record.read()
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             # The last line may be half written; any other is a fault of the file.
             broken = RecordingError(f"{file}:{number}: not a line of a recording: {error}.")
             if header is None:
@@ -383,7 +384,7 @@ def from_lines(lines: Iterable[bytes], *, file: str) -> Recording:
 def _check_version(line: bytes, file: str) -> None:
     try:
         head = msgspec.json.decode(line)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         head = None
     if not isinstance(head, dict) or head.get("format") != "sse-check recording":
         raise RecordingError(f"{file}:1: not a recording of sse-check. Give a recording.ndjson from a report directory.")

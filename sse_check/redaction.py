@@ -26,8 +26,8 @@ _MIN_DERIVED: Final = 8
 def _forms(secret: str) -> set[str]:
     """The texts a secret can turn up as: itself, URL-encoded, inside JSON, and inside Base64 at each of its three alignments."""
     forms = {secret, *(line for line in secret.splitlines() if len(line) >= _MIN_DERIVED)}
-    derived = {quote(secret, safe=""), quote(secret), quote_plus(secret), json.dumps(secret)[1:-1]}
-    raw = secret.encode("utf-8", "surrogateescape")
+    raw = secret.encode("utf-8", "surrogateescape")  # an environment may hold any bytes
+    derived = {quote(raw, safe=""), quote(raw), quote_plus(raw), json.dumps(secret)[1:-1]}
     for shift in range(3):
         # Only the characters that depend on the secret alone: not those shared with what stands before or after it.
         encoded = base64.b64encode(b"\0" * shift + raw).decode()

@@ -10,6 +10,7 @@ import hashlib
 import math
 import re
 from datetime import UTC, datetime
+from functools import cache
 from importlib import resources
 from typing import Any, Final
 
@@ -100,6 +101,7 @@ def _reasons(result: Result) -> tuple[str, ...]:
     return tuple(r for n, r in enumerate(dict.fromkeys(result.reasons)) if n == 0 or r not in known)
 
 
+@cache
 def _jinja() -> Environment:
     jinja = Environment(
         loader=PackageLoader("sse_check.report"),

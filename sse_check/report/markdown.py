@@ -3,6 +3,7 @@
 It is made of sections, each whole Markdown by itself. Where all of them are too much, whole sections are left out.
 """
 
+from functools import cache
 from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -27,11 +28,8 @@ _STRIP_WIDTH: Final = 20  # of the strips in it
 _SECTION: Final = "\f"  # stands between sections in the template; no value can hold it, as every filter spells controls out
 
 
-def summary_markdown(report: Report, limit: int = SUMMARY_LIMIT) -> str:
-    """The report as GitHub-flavoured Markdown of at most `limit` bytes: fewer rows first, then fewer sections.
-
-    The verdict, which is the first section, is never left out; where not even that has room, the text is empty.
-    """
+@cache
+def _jinja() -> Environment:
     # Markdown is not HTML: autoescaping would not make it safe, so every value passes a filter by hand instead.
     jinja = Environment(
         loader=PackageLoader("sse_check.report"),
@@ -44,7 +42,15 @@ def summary_markdown(report: Report, limit: int = SUMMARY_LIMIT) -> str:
     jinja.filters.update(
         duration=_duration, within=_within, measured=_measured, mark=_mark, limit=limit_in_words, source=_source, name=_name
     )
-    template = jinja.get_template("summary.md.j2")
+    return jinja
+
+
+def summary_markdown(report: Report, limit: int = SUMMARY_LIMIT) -> str:
+    """The report as GitHub-flavoured Markdown of at most `limit` bytes: fewer rows first, then fewer sections.
+
+    The verdict, which is the first section, is never left out; where not even that has room, the text is empty.
+    """
+    template = _jinja().get_template("summary.md.j2")
     result = report.result
     changes = result.baseline.changes if result.baseline else ()
     strips = {(p.probe, p.stream, p.phase): strip(p.received, p.end, _STRIP_WIDTH) for p in report.pictures if p.factor is None}

@@ -88,6 +88,8 @@ def check_url(text: str, schemes: tuple[str, ...] = ("http", "https")) -> str:
     example = f"{schemes[-1]}://{text.removeprefix('//')}" if text.strip() else f"{schemes[-1]}://app.example.test"
     if re.search(r"[\x00-\x20\x7f]", text):
         raise Unreadable(f'"{text}" holds a blank or a control character.', "Write it percent-encoded, %20 for a blank.")
+    if re.search("[\ud800-\udfff]", text):  # how Python has a byte of an argument that is no UTF-8
+        raise Unreadable(f'"{text}" holds a byte that is not UTF-8.', "Write it percent-encoded, %FF for the byte.")
     try:
         parts = urlsplit(text)
         port = parts.port
