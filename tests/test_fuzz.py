@@ -6,7 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from sse_check.recording import Recording
-from tests.fuzz.judging import hold, judged_and_reported, kept
+from tests.fuzz.broken import hold
+from tests.fuzz.judging import judged_and_reported, kept
 from tests.fuzz.mutation import mutated
 from tests.fuzz.targets import CORPUS, TARGETS, corpus, tried
 from tests.support.drawn import recordings

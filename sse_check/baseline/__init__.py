@@ -3,6 +3,6 @@
 from sse_check.baseline.change import Change, Comparison
 from sse_check.baseline.comparison import FALSE_ALARM, compare
 from sse_check.baseline.regression import CODE, regressions
-from sse_check.baseline.run import BaselineError, Run, read_run
+from sse_check.baseline.run import BaselineError, Run, beyond, read_run
 
-__all__ = ["CODE", "FALSE_ALARM", "BaselineError", "Change", "Comparison", "Run", "compare", "read_run", "regressions"]
+__all__ = ["CODE", "FALSE_ALARM", "BaselineError", "Change", "Comparison", "Run", "beyond", "compare", "read_run", "regressions"]

@@ -18,7 +18,6 @@ SCHEMA_VERSION: Final = 1
 # A stream takes 1.5 kB of a report: this is a run of 60,000.
 MOST_BYTES: Final = 100_000_000
 
-# A server may stamp its events with any number, and a recording hold any: a time that no run has is none.
 _TIMES: Final = ("connection_time", "first_event_time", "first_token_time", "median_gap", "token_gap_median", "delay_p99", "end_time")
 
 
@@ -34,21 +33,26 @@ class RunStream(Struct, frozen=True, kw_only=True):
     phase: str = "stream"
     expected_events: Count = 0
     on_time_events: Count = 0
-    connection_time: float | None = None
-    first_event_time: float | None = None
-    first_token_time: float | None = None
-    median_gap: float | None = None
-    token_gap_median: float | None = None
+    connection_time: Seconds | None = None
+    first_event_time: Seconds | None = None
+    first_token_time: Seconds | None = None
+    median_gap: Seconds | None = None
+    token_gap_median: Seconds | None = None
     delay_p99: float | None = None
-    end_time: float | None = None
+    end_time: Seconds | None = None
     protocol: str | None = None
     url: str | None = None
     judged_by: str | None = None
 
     def __post_init__(self) -> None:
-        for key in _TIMES:
-            if (value := getattr(self, key)) is not None and not 0 <= value <= MOST_SECONDS:
-                force_setattr(self, key, None)
+        # By the server's stamps, which may be any numbers: a report that says so is one all the same.
+        if self.delay_p99 is not None and not 0 <= self.delay_p99 <= MOST_SECONDS:
+            force_setattr(self, "delay_p99", None)
+
+
+def beyond(stream: object) -> list[str]:
+    """The times of a stream that no run has: a server may stamp its events with any number."""
+    return [key for key in _TIMES if (value := getattr(stream, key)) is not None and not 0 <= value <= MOST_SECONDS]
 
 
 class Evidence(Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from sse_check.alternatives import footing
-from sse_check.baseline import Comparison, Run, compare, regressions
+from sse_check.baseline import Comparison, Run, beyond, compare, regressions
 from sse_check.columns import Seconds
 from sse_check.diagnosis import BUFFERING, CODES, SEVERITIES, Finding, Hop, Limits, Resume, by_stream, hops_of
 from sse_check.metrics import StreamMetrics, percent
@@ -221,7 +221,8 @@ def against(result: Result, before: Run) -> Result:
 
 def as_run(result: Result) -> Run:
     """What of a result another is compared with."""
-    return msgspec.convert(result, Run, from_attributes=True)
+    streams = tuple(msgspec.structs.replace(s, **dict.fromkeys(beyond(s), None)) for s in result.test_results)
+    return msgspec.convert(msgspec.structs.replace(result, test_results=streams), Run, from_attributes=True)
 
 
 def _hop(hop: Hop) -> HopResult:
