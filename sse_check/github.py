@@ -141,7 +141,8 @@ def mask(values: Iterable[str], out: TextIO) -> None:
     for value in values:
         for line in {value, *value.splitlines()}:
             if line.strip():
-                print(f"::add-mask::{command_data(line)}", file=out, flush=True)
+                utf8 = line.encode("utf-8", "backslashreplace").decode()  # what is none is refused later
+                print(f"::add-mask::{command_data(utf8)}", file=out, flush=True)
 
 
 def annotate(level: Level, message: str, out: TextIO, **properties: str | int | None) -> None:
@@ -278,7 +279,8 @@ def write_outputs(file: Path | None, values: Mapping[str, str]) -> None:
     for name, value in values.items():
         delimiter = f"sse_check_{secrets.token_hex(16)}"
         text += f"{name}<<{delimiter}\n{value}\n{delimiter}\n"
-    with file.open("a", encoding="utf-8", newline="\n") as output:
+    # An input may hold a byte that is no UTF-8; that is refused, but only after the first outputs.
+    with file.open("a", encoding="utf-8", errors="backslashreplace", newline="\n") as output:
         output.write(text)
 
 

@@ -3,6 +3,7 @@
 import random
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 
 from sse_check.recording import Recording
@@ -11,6 +12,7 @@ from tests.fuzz.judging import judged_and_reported, kept
 from tests.fuzz.mutation import mutated
 from tests.fuzz.targets import CORPUS, TARGETS, corpus, tried
 from tests.support.drawn import recordings
+from tests.support.process import ROOT
 
 # Without a corpus: its inputs mean something to one version of hypothesis only.
 DRAWN = "verdict"
@@ -59,6 +61,14 @@ def test_a_large_input_is_answered_soon(name: str):
     for path in list(corpus(name))[:4]:
         data = path.read_bytes()
         tried(name, (data * (64 * 1024 // max(1, len(data)) + 1))[: 64 * 1024])
+
+
+def test_the_long_run_has_every_target():
+    """
+    The weekly workflow names each target: one that it does not know would never be fuzzed for long.
+    """
+    workflow = yaml.safe_load((ROOT / ".github/workflows/fuzz.yml").read_text())
+    assert workflow["jobs"]["fuzz"]["strategy"]["matrix"]["target"] == list(TARGETS)
 
 
 def test_every_target_has_a_corpus():

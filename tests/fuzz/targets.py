@@ -40,4 +40,4 @@ def tried(name: str, data: bytes) -> float:
 
 def corpus(name: str) -> Iterator[Path]:
     """The inputs of a target that are kept, what was found among them."""
-    return (path for path in sorted((CORPUS / name).iterdir()) if path.is_file())
+    return (path for path in sorted((CORPUS / name).glob("*")) if path.is_file())
