@@ -10,7 +10,7 @@ VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' sse_check/__init__.p
 PYTEST := $(BIN)/python -m pytest --dist loadgroup
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
 
-.PHONY: demo test lab container check check-actions audit sbom bench bench-reports fix lock clean
+.PHONY: demo test fuzz lab container check check-actions audit sbom bench bench-reports fix lock clean
 .DEFAULT_GOAL := test
 
 demo: .venv/.runtime  ## the whole check against the embedded server; FAULT=buffered-full shows a fault
@@ -18,6 +18,9 @@ demo: .venv/.runtime  ## the whole check against the embedded server; FAULT=buff
 
 test: .venv/.dev .venv/.supply  ## every test that needs Python only
 	$(PYTEST) -n 3 --ignore tests/lab --ignore tests/container
+
+fuzz: .venv/.dev .venv/.fuzz  ## each target of tests/fuzz for a minute; FUZZ="parser scenario" and FUZZ_SECONDS=1800 choose
+	$(BIN)/python -m tests.fuzz --seconds $(or $(FUZZ_SECONDS),60) $(FUZZ)
 
 lab: .venv/.dev .venv/.lab  ## the tests against real proxies, which .ci/install-lab installs; prints the confusion matrix
 	$(PYTEST) -n 6 tests/lab
@@ -64,6 +67,7 @@ lock: .venv/.supply  ## the newest versions, with hashes; for every Python from 
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -c requirements/runtime.txt pyproject.toml --group dev -o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -c requirements/dev.txt --group lab -o requirements/lab.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -c requirements/dev.txt --group workflows -o requirements/workflows.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -c requirements/dev.txt --group fuzz -o requirements/fuzz.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -c requirements/dev.txt --group bench -o requirements/bench.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -c requirements/dev.txt --group supply -o requirements/supply.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url tests/lab/requirements.in -o tests/lab/requirements.txt
@@ -90,6 +94,10 @@ lock: .venv/.supply  ## the newest versions, with hashes; for every Python from 
 	$(PIP) -r requirements/supply.txt
 	touch $@
 
+.venv/.fuzz: requirements/fuzz.txt | .venv/bin/python
+	$(PIP) -r requirements/fuzz.txt
+	touch $@
+
 .venv/.workflows: requirements/workflows.txt | .venv/bin/python
 	$(PIP) -r requirements/workflows.txt
 	touch $@
@@ -101,4 +109,4 @@ lock: .venv/.supply  ## the newest versions, with hashes; for every Python from 
 	touch $@
 
 clean:
-	rm -rf .venv sse-check-demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv sse-check-demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .fuzz

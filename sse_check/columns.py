@@ -15,6 +15,8 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import force_setattr
 
+from sse_check.quantities import Count, Ns, Whole
+
 # So many different texts have a table: all that fit into a byte, where each comes often; at first, before that shows, a few.
 _MOST: Final = 256
 _FEW: Final = 16
@@ -171,7 +173,7 @@ class Numbers(Sequence[Number]):
     """Numbers, and None where there is none, to which more can be appended: eight bytes each.
 
     Whole ones stay exact: those of 64 bits, or of 53 beside fractions; a column with others is kept as objects. Beside
-    fractions a whole number is an int, however it was written (2.0 is 2). NaN is None.
+    fractions a whole number of 53 bits is an int, however it was written (2.0 is 2). NaN is None.
     """
 
     __slots__ = ("_gaps", "_kind", "_mixed", "_values")
@@ -265,7 +267,8 @@ class Numbers(Sequence[Number]):
         if self._kind is int:
             return None if value == _NONE else value
         if isinstance(value, float) and self._kind is float:
-            return None if math.isnan(value) else int(value) if self._mixed and value.is_integer() else value
+            # A larger one came as a float: as a whole number it would be refused, or not be exact, wherever it is read again.
+            return None if math.isnan(value) else int(value) if self._mixed and value.is_integer() and abs(value) <= _EXACT else value
         return value
 
     def __eq__(self, other: object) -> bool:
@@ -349,7 +352,7 @@ def columns_in(text: Raw, kind: type[_Columns], at: str) -> _Columns:
     found = {}
     for name, column in _at(f"$.{at}", _parts_in, text).items():
         if name in kind.__struct_fields__:
-            found[name] = _at(f"$.{at}.{name}", _READ.get(name, _ints_in), column)
+            found[name] = _at(f"$.{at}.{name}", _READ.get(name, _counts_in), column)
     return kind(**found)
 
 
@@ -366,8 +369,12 @@ def _parts_in(text: Raw) -> dict[str, Raw]:
     return msgspec.json.decode(text, type=dict[str, Raw])
 
 
-def _ints_in(text: Raw) -> Sequence[int]:
-    return ints(msgspec.json.decode(text, type=list[int]))
+def _counts_in(text: Raw) -> Sequence[int]:
+    return ints(msgspec.json.decode(text, type=list[Count]))
+
+
+def _times_in(text: Raw) -> Sequence[int]:
+    return ints(msgspec.json.decode(text, type=list[Ns]))
 
 
 def _flags_in(text: Raw) -> Sequence[int]:
@@ -383,9 +390,10 @@ def _numbers_in(text: Raw) -> dict[str, Sequence[Number]]:
 
 
 def _column_of_numbers(text: Raw) -> Numbers:
-    return Numbers(msgspec.json.decode(text, type=list[Number]))
+    return Numbers(msgspec.json.decode(text, type=list[Whole | float | None]))
 
 
 _READ: Final[dict[str, Callable[[Raw], Any]]] = {
-    "mid_event": _flags_in, "exact": _flags_in, "type": _texts_in, "id": _texts_in, "numbers": _numbers_in,
+    "at_ns": _times_in, "error_ns": _times_in, "mid_event": _flags_in, "exact": _flags_in, "type": _texts_in, "id": _texts_in,
+    "numbers": _numbers_in,
 }  # fmt: skip

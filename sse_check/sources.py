@@ -32,6 +32,7 @@ from sse_check.scenario import (
     ramp_mistake,
 )
 from sse_check.scenario.files import NamedFile, with_files
+from sse_check.scenario.values import TOKEN
 
 if TYPE_CHECKING:
     from sse_check.baseline import Run
@@ -145,12 +146,15 @@ def probe_scenario(args: argparse.Namespace) -> Scenario:
         body = _body(args.data)
     except OSError as error:
         raise UsageError(f"--data: {error.filename} cannot be read: {error.strerror}.") from None
+    method = args.method or ("POST" if body is not None else "GET")
+    if TOKEN.fullmatch(method) is None:
+        raise UsageError(f'--method: "{method}" is no HTTP method. Write GET or POST.')
     criteria = {"success_rate": args.success_rate, "event_deadline": args.deadline}
     return url_scenario(
         args.url,
         criteria=Criteria(**{name: value for name, value in criteria.items() if value is not None}),
         until=Until(events=args.events, duration=args.duration),
-        method=(args.method or ("POST" if body is not None else "GET")).upper(),
+        method=method.upper(),
         headers=headers,
         body=body,
         streams=args.streams or DEFAULT_CONCURRENT_STREAMS,
@@ -205,7 +209,7 @@ def url_scenario(
 
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
-    if not colon or re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) is None or re.search(r"[\r\n\0]", value):
+    if not colon or TOKEN.fullmatch(name) is None or re.search(r"[\r\n\0]", value):
         raise UsageError(f"-H: \"{name}\" is no header. Write 'Name: value'.")
     return name, value.strip()
 

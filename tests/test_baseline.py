@@ -452,6 +452,12 @@ def test_a_file_that_is_no_report_is_refused_with_what_would_be_right(raw: bytes
     assert "report.json of an earlier run" in str(error.value) or "report of this release" in str(error.value)
 
 
+@pytest.mark.parametrize("delay", ["1e300", "-5"])
+def test_a_delay_by_stamps_of_no_clock_is_none(delay: str) -> None:
+    """A server may stamp its events with any numbers: the report that says so is one all the same, and that delay is not compared."""
+    assert read_run(_report(f'"delay_p99": {delay}'), "report.json").test_results[0].delay_p99 is None
+
+
 def test_what_a_report_says_is_harmless_in_a_sentence() -> None:
     """Names, codes and times of a report from anywhere cannot move a cursor or become markup."""
     evil = "\x1b[2J`x`\n::error::"

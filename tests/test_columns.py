@@ -78,6 +78,13 @@ def test_numbers_come_back_as_they_were_appended(first: list[int | float | None]
     assert column != [*whole, None]
 
 
+def test_a_float_beyond_53_bits_stays_one():
+    """
+    Beside whole numbers it is not made one of 64 bits and more, which a file of them would not be read with.
+    """
+    assert [type(number) for number in Numbers([1, 2.0**63, 2.0, 2.5])] == [int, float, int, float]
+
+
 @given(NUMBERS)
 def test_whole_numbers_stay_whole(numbers: list[int | float | None]):
     """

@@ -1,5 +1,6 @@
 """What is kept of a run: the same after a round trip, honest where it was cut off, and without secrets."""
 
+import json
 import tracemalloc
 from typing import Any
 
@@ -275,6 +276,39 @@ def test_a_column_that_is_none_is_an_error_with_its_place(wrong: Any, said: str)
 
     with pytest.raises(RecordingError, match=rf"^{FILE}:2: not a line of a recording: .*{said}"):
         read([lines[0], msgspec.json.encode(broken), *lines[2:]])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        pytest.param({"times": {"ended_ns": 10**308}}, r"`\$\.times\.ended_ns`", id="a time of 10^299 seconds"),
+        pytest.param({"times": {"head_ns": -(10**18) - 1}}, r"`\$\.times\.head_ns`", id="a time long before the request"),
+        pytest.param({"sent_at": 1e300}, r"`\$\.sent_at`", id="a moment after all others"),
+        pytest.param({"stream": -1}, r"`\$\.stream`", id="a number below zero"),
+        pytest.param({"reads": {"at_ns": [2**63]}}, r"`\$\.reads\.at_ns\[0\]`", id="a read beyond 64 bits"),
+        pytest.param({"reads": {"wire_bytes": [-1]}}, r"`\$\.reads\.wire_bytes\[0\]`", id="fewer bytes than none"),
+        pytest.param({"events": {"numbers": {"seq": [10**400]}}}, r"`\$\.events\.numbers", id="a number that no event brings"),
+    ],
+)
+def test_what_no_run_can_hold_is_refused_with_its_place(wrong: Any, said: str):
+    """
+    Anybody may write a recording: times and counts of which no figure can be worked out are a mistake of the file, not a defect.
+    """
+    lines = lines_of(recording(stream([])))
+    broken = {**msgspec.json.decode(lines[1]), **wrong}
+
+    with pytest.raises(RecordingError, match=rf"^{FILE}:2: not a line of a recording: .*{said}"):
+        read([lines[0], json.dumps(broken).encode(), *lines[2:]])
+
+
+def test_a_recording_that_is_no_utf_8_is_refused_with_its_line():
+    """
+    A byte that is no UTF-8 inside of a text is a mistake of that line.
+    """
+    lines = lines_of(recording(stream([0.1], ids=["a-name"])))
+
+    with pytest.raises(RecordingError, match=rf"^{FILE}:2: not a line of a recording"):
+        read([lines[0], lines[1].replace(b"a-name", b"a-\xff"), *lines[2:]])
 
 
 def test_a_long_stream_takes_few_bytes_an_event():

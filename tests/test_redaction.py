@@ -74,6 +74,13 @@ def test_of_two_secrets_the_longer_goes_first() -> None:
     assert Redactor(["abcdefgh", "abcdefgh-ijkl"]).text("abcdefgh-ijkl abcdefgh") == "*** ***"
 
 
+def test_a_secret_may_be_any_bytes() -> None:
+    """An environment may hold bytes that are no UTF-8: they are removed as they are, and percent-encoded."""
+    redact = Redactor(["key-\udcff-of-bytes"])
+
+    assert redact.text("a key-\udcff-of-bytes and key-%FF-of-bytes") == "a *** and ***"
+
+
 def test_a_secret_is_no_pattern() -> None:
     """Signs that mean something to regular expressions are taken literally."""
     assert Redactor([".*(a|b)[c]$"]).text("all.*(a|b)[c]$ this") == "all*** this"

@@ -463,6 +463,14 @@ MALFORMED: dict[str, tuple[str | bytes, list[Where]]] = {
         LEAST.encode() + "name: äö".encode() + b"\xff\n",
         [(5, 9, "", "byte 0xff is not UTF-8.", "Save the file as UTF-8.")],
     ),
+    "not UTF-8 behind other line ends": (
+        b"# a\r# b\xc2\x85" + LEAST.encode() + b"name: \xff\n",
+        [(7, 7, "", "byte 0xff is not UTF-8.", "Save the file as UTF-8.")],
+    ),
+    "a control character behind other line ends": (
+        "# a\r# b\u2028" + LEAST + "name: a\x00b\n",
+        [(7, 8, "", "the character U+0000 is not allowed in YAML.", "Remove it.")],
+    ),
     "a control character": (LEAST + "name: a\x00b\n", [(5, 8, "", "the character U+0000 is not allowed in YAML.", "Remove it.")]),
     "a tab": (
         LEAST + "\tname: a\n",
@@ -742,6 +750,13 @@ def test_an_empty_variable_is_a_mistake() -> None:
         "the variable A is empty.",
         "Give it a value; GitHub hands no secrets to workflows started from a fork.",
     )
+
+
+def test_a_variable_that_is_no_text_is_a_mistake() -> None:
+    """A byte that is no UTF-8 could be neither sent nor kept: it is told by the variable's name."""
+    (mistake,) = mistakes_of(LEAST + "name: x${A}\n", Variables(values={"A": "a\udcff"}, secrets=frozenset({"A"})))
+
+    assert (mistake.wrong, mistake.right) == ("the variable A holds a byte that is not UTF-8.", "Give it a value that is UTF-8 text.")
 
 
 def test_a_wrong_value_is_told_where_the_variable_stands() -> None:

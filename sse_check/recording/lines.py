@@ -15,6 +15,7 @@ from msgspec import Raw, Struct
 
 from sse_check.columns import columns_in, stored
 from sse_check.escape import json_text
+from sse_check.quantities import Count
 from sse_check.recording.model import (
     Environment,
     Events,
@@ -42,7 +43,7 @@ class _Header(Struct, frozen=True, kw_only=True, tag_field="record", tag="run"):
 
 class _End(Struct, frozen=True, kw_only=True, tag_field="record", tag="end"):
     environment: Environment
-    streams: int
+    streams: Count
     interrupted: str | None = None
     decided: str | None = None
     apart: tuple[str, ...] = ()
@@ -105,7 +106,7 @@ def from_lines(lines: Iterable[bytes], *, file: str) -> Recording:
             elif isinstance(record, Opened | RowsLine | Beat):
                 unfinished.take(record)
                 continue
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             # The last line may be half written; any other is a fault of the file.
             broken = RecordingError(f"{file}:{number}: not a line of a recording: {error}.")
             if header is None:
@@ -143,7 +144,7 @@ def from_lines(lines: Iterable[bytes], *, file: str) -> Recording:
 def _check_version(line: bytes, file: str) -> None:
     try:
         head = msgspec.json.decode(line)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         head = None
     if not isinstance(head, dict) or head.get("format") != "sse-check recording":
         raise RecordingError(f"{file}:1: not a recording of sse-check. Give a recording.ndjson from a report directory.")

@@ -13,6 +13,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from sse_check.columns import Number, compact, flags, ints, number_columns, texts
+from sse_check.quantities import Count, EpochSeconds, Ns, Seconds, SignedSeconds
 from sse_check.scenario import Scenario
 
 # *limits* are streams that look for the limits of the way, *resume* those that are cut on purpose and asked for again.
@@ -46,14 +47,14 @@ class Arm(Struct, frozen=True, kw_only=True):
     """
 
     kind: Literal["first-byte", "silent", "heartbeat", "steady"]
-    every: float = 0.0
-    size: int = 0
+    every: Seconds = 0.0
+    size: Count = 0
 
 
 class Head(Struct, frozen=True, kw_only=True):
     """A response's status line and header fields, in their order."""
 
-    status: int
+    status: Count
     reason: str
     protocol: str
     headers: tuple[tuple[str, str], ...]
@@ -72,20 +73,20 @@ class Head(Struct, frozen=True, kw_only=True):
 class Redirect(Struct, frozen=True, kw_only=True):
     """One redirect on the way to the stream."""
 
-    status: int
+    status: Count
     location: str
-    at_ns: int
+    at_ns: Ns
 
 
 class Times(Struct, frozen=True, kw_only=True):
     """When each phase of a connection was over. None: it did not happen, or is not separate."""
 
-    started_ns: int = 0
-    resolved_ns: int | None = None
-    connected_ns: int | None = None
-    tls_ns: int | None = None
-    head_ns: int | None = None
-    ended_ns: int = 0
+    started_ns: Ns = 0
+    resolved_ns: Ns | None = None
+    connected_ns: Ns | None = None
+    tls_ns: Ns | None = None
+    head_ns: Ns | None = None
+    ended_ns: Ns = 0
 
 
 class Reads(Struct, frozen=True, kw_only=True):
@@ -139,16 +140,16 @@ class StreamRecording(Struct, frozen=True, kw_only=True, tag_field="record", tag
     """
 
     probe: str
-    stream: int
+    stream: Count
     phase: Phase
     factor: Factor | None = None
     arm: Arm | None = None
-    max_streams: int | None = None
+    max_streams: Count | None = None
     negotiated: str | None = None
     method: str
     url: str
-    sent_at: float
-    run_ns: int
+    sent_at: EpochSeconds
+    run_ns: Ns
     clock: StampedBy = "user"
     peer: str | None = None
     times: Times
@@ -156,11 +157,11 @@ class StreamRecording(Struct, frozen=True, kw_only=True, tag_field="record", tag
     head: Head | None = None
     reads: Reads = Reads()
     events: Events = Events()
-    comments_ns: Sequence[int] = ()
-    retry_ms: int | None = None
+    comments_ns: Sequence[Ns] = ()
+    retry_ms: Ns | None = None
     last_event_id: str = ""
-    unknown_lines: int = 0
-    oversized: int = 0
+    unknown_lines: Count = 0
+    oversized: Count = 0
     body_start: str = ""
     ended: Ended
     planned_end: Literal["event", "events", "data", "json", "duration"] | None = None
@@ -180,10 +181,10 @@ class FallbackRecording(Struct, frozen=True, kw_only=True, tag_field="record", t
     kind: Literal["websocket", "batch"]
     url: str
     worked: bool
-    seconds: float
+    seconds: Seconds
     detail: str
-    answered: float | None = None
-    held: float | None = None
+    answered: Seconds | None = None
+    held: Seconds | None = None
 
 
 class ServiceRecording(Struct, frozen=True, kw_only=True, tag_field="record", tag="service"):
@@ -197,7 +198,7 @@ class ServiceRecording(Struct, frozen=True, kw_only=True, tag_field="record", ta
     name: str
     image: str
     in_front_of: str | None = None
-    seconds: float | None = None
+    seconds: Seconds | None = None
     error: str | None = None
     state: str = ""
     log: str = ""
@@ -209,10 +210,10 @@ class Calibration(Struct, frozen=True, kw_only=True):
     In seconds, over so many events.
     """
 
-    samples: int
-    error_p50: float
-    error_p99: float
-    error_max: float
+    samples: Count
+    error_p50: SignedSeconds
+    error_p99: SignedSeconds
+    error_max: SignedSeconds
     clock: StampedBy
 
 
@@ -227,12 +228,12 @@ class Environment(Struct, frozen=True, kw_only=True):
     version: str
     python: str
     platform: str
-    loop_lag_p50: float = 0.0
-    loop_lag_p99: float = 0.0
-    loop_lag_max: float = 0.0
-    loop_lag_samples: int = 0
-    cpu_seconds: float = 0.0
-    open_seconds: float = 0.0
+    loop_lag_p50: Seconds = 0.0
+    loop_lag_p99: Seconds = 0.0
+    loop_lag_max: Seconds = 0.0
+    loop_lag_samples: Count = 0
+    cpu_seconds: Seconds = 0.0
+    open_seconds: Seconds = 0.0
     proxies: tuple[str, ...] = ()
     inside: Literal["container", "action"] | None = None
     gateway: str | None = None
@@ -242,8 +243,8 @@ class Environment(Struct, frozen=True, kw_only=True):
 class Shard(Struct, frozen=True, kw_only=True):
     """Which part of a run was observed: shard `index` of `of`, from 1. `start_at` is the instant at which all were to begin (RFC 3339)."""
 
-    index: int
-    of: int
+    index: Count
+    of: Count
     start_at: str | None = None
 
 

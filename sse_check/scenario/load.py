@@ -339,6 +339,8 @@ class _Walk:
             value = self.variables.values[name]
             if not value:
                 empty.append(name)
+            elif _SURROGATE.search(value):  # how Python has a byte of the environment that is no UTF-8
+                unreadable.append(name)
             return value
 
         if _SURROGATE.search(node.value):
@@ -347,6 +349,7 @@ class _Walk:
             )
         missing: list[str] = []
         empty: list[str] = []
+        unreadable: list[str] = []
         text = _VARIABLE.sub(put_in, node.value)
         if missing and self.variables.assume:
             raise _Assumed
@@ -363,7 +366,9 @@ class _Walk:
             self.wrong(
                 node, path, f"the variable {name} is empty.", "Give it a value; GitHub hands no secrets to workflows started from a fork."
             )
-        if missing or empty:
+        for name in unreadable:
+            self.wrong(node, path, f"the variable {name} holds a byte that is not UTF-8.", "Give it a value that is UTF-8 text.")
+        if missing or empty or unreadable:
             raise _Skip
         return text
 

@@ -8,16 +8,24 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from sse_check.quantities import MOST_SECONDS
 from sse_check.units import DURATION_PATTERN, EVENTS_PATTERN, PERCENT_PATTERN, format_duration
 
 # `kind` tells the reader (load.py) how the text is to be read; msgspec itself has no such types.
 Duration = Annotated[
     float,
-    Meta(extra={"kind": "duration"}, extra_json_schema={"pattern": DURATION_PATTERN, "examples": ["25s", "250ms", "2m"]}),
+    Meta(
+        ge=0,
+        le=MOST_SECONDS,
+        extra={"kind": "duration"},
+        extra_json_schema={"pattern": DURATION_PATTERN, "examples": ["25s", "250ms", "2m"]},
+    ),
 ]
 Percent = Annotated[
     float,
     Meta(
+        ge=0,
+        le=100,
         extra={"kind": "percent"},
         extra_json_schema={"pattern": PERCENT_PATTERN, "minimum": 0, "maximum": 100, "examples": ["90%", 90]},
     ),
@@ -287,6 +295,8 @@ def _write_as_in_yaml(schema: Any) -> None:
     if isinstance(schema, dict):
         if schema.get("pattern") == DURATION_PATTERN:
             schema["type"] = "string"
+            schema.pop("minimum", None)
+            schema.pop("maximum", None)
             if isinstance(schema.get("default"), float):
                 schema["default"] = format_duration(schema["default"])
         elif schema.get("pattern") == PERCENT_PATTERN:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from msgspec import inspect
 
+from sse_check.escape import is_text
 from sse_check.hosts import host_in, why_never
 from sse_check.redaction import REDACTED, Redactor
 from sse_check.units import Unreadable, parse_duration, parse_percent
@@ -114,6 +115,8 @@ def _checked_url(text: str, schemes: tuple[str, ...]) -> str:
     example = f"{schemes[-1]}://{text.removeprefix('//')}" if text.strip() else f"{schemes[-1]}://app.example.test"
     if re.search(r"[\x00-\x20\x7f]", text):
         raise Unreadable(f'"{text}" holds a blank or a control character.', "Write it percent-encoded, %20 for a blank.")
+    if not is_text(text):
+        raise Unreadable(f'"{text}" holds a byte that is not UTF-8.', "Write it percent-encoded, %FF for the byte.")
     try:
         parts = urlsplit(text)
         port = parts.port

@@ -4,6 +4,7 @@ PyYAML's composer is used alone, without its constructor: nothing is built from 
 column. Aliases stay what they are, references; whoever walks the nodes counts what it visits (load.py).
 """
 
+import re
 from typing import Any, Final
 
 import yaml
@@ -12,6 +13,7 @@ from yaml.nodes import Node
 MAX_SCENARIO_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 32
 _MAX_NODES: Final = 100_000
+_LINE_END: Final = re.compile("\r\n|[\r\n\x85\u2028\u2029]")  # YAML 1.1, section 4.1.4
 
 
 class YamlProblem(Exception):
@@ -52,11 +54,8 @@ def compose(raw: bytes) -> Node:
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        before = raw[: error.start]
-        column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8")) + 1
-        raise YamlProblem(
-            before.count(b"\n") + 1, column, f"byte 0x{raw[error.start]:02x} is not UTF-8.", "Save the file as UTF-8."
-        ) from None
+        line, column = _behind(raw[: error.start].decode("utf-8"))
+        raise YamlProblem(line, column, f"byte 0x{raw[error.start]:02x} is not UTF-8.", "Save the file as UTF-8.") from None
     loader = None
     try:
         loader = _BoundedLoader(text)
@@ -71,11 +70,8 @@ def compose(raw: bytes) -> Node:
             ) from None
         raise YamlProblem(line, column, f"not YAML: {problem}.", _yaml_cure(problem)) from None
     except yaml.reader.ReaderError as error:
-        before_text = text[: error.position]
-        column = error.position - (before_text.rfind("\n") + 1) + 1
-        raise YamlProblem(
-            before_text.count("\n") + 1, column, f"the character U+{ord(text[error.position]):04X} is not allowed in YAML.", "Remove it."
-        ) from None
+        line, column = _behind(text[: error.position])
+        raise YamlProblem(line, column, f"the character U+{ord(text[error.position]):04X} is not allowed in YAML.", "Remove it.") from None
     except (ValueError, OverflowError):
         # PyYAML's scanner takes some numbers as they come: the code of an escape, the version of %YAML.
         line, column = (loader.line + 1, loader.column + 1) if loader else (1, 1)
@@ -88,6 +84,12 @@ def compose(raw: bytes) -> Node:
     if node is None:
         raise YamlProblem(1, 1, "the scenario is empty.", "Begin with version: 1 and probes:, as in examples/quickstart.yml.")
     return node
+
+
+def _behind(text: str) -> tuple[int, int]:
+    """The line and the column of what follows a text, as PyYAML counts them."""
+    lines = _LINE_END.split(text)
+    return len(lines), len(lines[-1]) + 1
 
 
 def _yaml_cure(problem: str) -> str:

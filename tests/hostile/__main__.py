@@ -7,7 +7,7 @@ from typing import Final
 
 from tests.hostile.row import Row
 
-PARTS: Final = ("exits", "sizes", "secrets", "files", "machine", "verdicts")
+PARTS: Final = ("exits", "sizes", "secrets", "files", "machine", "verdicts", "fuzz")
 
 
 def main(wanted: list[str]) -> int:

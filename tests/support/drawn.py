@@ -6,6 +6,7 @@ from typing import Any, get_args
 import msgspec
 from hypothesis import strategies as st
 
+from sse_check.quantities import MOST_SECONDS
 from sse_check.recording import (
     Arm,
     Calibration,
@@ -24,6 +25,8 @@ from sse_check.scenario import LimitSearch, Probe, Resume, Scenario
 from tests.support.streams import QUIET, probe, scenario
 
 _TIMES = st.integers(0, 120 * 10**9)
+_ANY_TIMES = st.integers(-(10**18), 10**18)  # all that a recording may hold
+_ANY_COUNTS = st.integers(0, 10**12)
 _NUMBERS = st.one_of(
     st.none(), st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False), st.integers(1_700_000_000, 1_800_000_000)
 )
@@ -35,7 +38,7 @@ _CALIBRATIONS = st.builds(
     Calibration,
     samples=st.integers(0, 10**6),
     error_p50=st.floats(0, 1),
-    error_p99=st.floats(0, 1) | st.floats(allow_nan=False, allow_infinity=False),
+    error_p99=st.floats(0, 1) | st.floats(-MOST_SECONDS, MOST_SECONDS),
     error_max=st.floats(0, 1),
     clock=st.sampled_from(["kernel", "user"]),
 )
@@ -43,17 +46,26 @@ _CALIBRATIONS = st.builds(
 _ARMS = st.builds(
     Arm,
     kind=st.sampled_from(["first-byte", "silent", "heartbeat", "steady"]),
-    every=st.floats(allow_nan=False, allow_infinity=False),
-    size=st.integers(-5, 10**12),
+    every=st.floats(0, MOST_SECONDS),
+    size=st.integers(0, 10**12),
 )
 
 
 @st.composite
-def streams(draw: st.DrawFn, names: tuple[str, ...] = ("a",)) -> StreamRecording:
-    """Any stream: its columns have one length each, and its reads and events are in order of time."""
-    reads = sorted(draw(st.lists(_TIMES, max_size=6)))
+def streams(draw: st.DrawFn, names: tuple[str, ...] = ("a",), wild: bool = False) -> StreamRecording:
+    """Any stream: its columns have one length each, and its reads and events are in order of time.
+
+    A `wild` one is as somebody may have written it into a file: in no order, with any times and counts.
+    """
+    times = _TIMES | _ANY_TIMES if wild else _TIMES
+    reads = draw(st.lists(times, max_size=6))
+    reads = reads if wild else sorted(reads)
     counts = [draw(st.integers(0, 3)) for _ in reads]
     at = [time for time, count in zip(reads, counts, strict=True) for _ in range(count)]
+    read = [number for number, count in enumerate(counts) for _ in range(count)]
+    if wild and at:
+        at = draw(st.just(at) | st.lists(times, min_size=len(at), max_size=len(at)))
+        read = draw(st.just(read) | st.lists(st.integers(0, 9) | _ANY_COUNTS, min_size=len(at), max_size=len(at)))
 
     def column(values: st.SearchStrategy[Any]) -> list[Any]:
         return draw(st.lists(values, min_size=len(at), max_size=len(at)))
@@ -72,19 +84,24 @@ def streams(draw: st.DrawFn, names: tuple[str, ...] = ("a",)) -> StreamRecording
             max_size=2,
         ).map(tuple),
     )
-    last = max(reads, default=0)
+    last = max(0, *reads, 0)
     return StreamRecording(
         probe=draw(st.sampled_from(names)),
         stream=draw(st.integers(1, 4)),
-        phase=draw(st.sampled_from(["connect", "stream", "concurrency", "limits", "resume"])),
+        phase=draw(st.sampled_from(["connect", "stream", "concurrency", "limits", "resume", *(["follow-up"] if wild else [])])),
+        factor=draw(st.sampled_from([None, "identity", "alone", "again", "direct", "resume"])) if wild else None,
         arm=draw(st.none() | _ARMS),
         method="GET",
         url=draw(_TEXT),
-        sent_at=draw(st.floats(0, 4e9)),
-        run_ns=draw(_TIMES),
+        sent_at=draw(st.floats(-1e11, 1e11) if wild else st.floats(0, 4e9)),
+        run_ns=draw(times),
         peer=draw(st.none() | _TEXT),
-        times=Times(started_ns=-5, head_ns=draw(st.none() | st.integers(0, reads[0] if reads else 10**9)), ended_ns=last + draw(_TIMES)),
-        redirects=tuple(draw(st.lists(st.builds(Redirect, status=st.just(307), location=_TEXT, at_ns=_TIMES), max_size=1))),
+        times=Times(
+            started_ns=-5,
+            head_ns=draw(st.none() | (times if wild else st.integers(0, reads[0] if reads else 10**9))),
+            ended_ns=draw(times) if wild else last + draw(_TIMES),
+        ),
+        redirects=tuple(draw(st.lists(st.builds(Redirect, status=st.just(307), location=_TEXT, at_ns=times), max_size=1))),
         head=draw(st.none() | head),
         clock=draw(st.sampled_from(["user", "kernel", "mixed"])),
         reads=Reads(
@@ -92,19 +109,19 @@ def streams(draw: st.DrawFn, names: tuple[str, ...] = ("a",)) -> StreamRecording
             wire_bytes=[40] * len(reads),
             body_bytes=[60] * len(reads),
             mid_event=draw(st.lists(st.booleans(), min_size=len(reads), max_size=len(reads))),
-            error_ns=draw(st.just([]) | st.lists(_TIMES | st.integers(-(2**63), 2**63 - 1), min_size=len(reads), max_size=len(reads))),
+            error_ns=draw(st.just([]) | st.lists(_TIMES | _ANY_TIMES, min_size=len(reads), max_size=len(reads))),
             exact=draw(st.just([]) | st.lists(st.booleans(), min_size=len(reads), max_size=len(reads))),
         ),
         events=Events(
             at_ns=at,
-            read=[number for number, count in enumerate(counts) for _ in range(count)],
+            read=read,
             type=column(_TEXT),
             id=column(_IDS),
-            size=column(st.integers(0, 10**6)),
+            size=column(_ANY_COUNTS if wild else st.integers(0, 10**6)),
             numbers=numbers,
             tokens=draw(st.just([]) | st.lists(st.integers(0, 9), min_size=len(at), max_size=len(at))),
         ),
-        comments_ns=sorted(draw(st.lists(st.integers(0, last), max_size=2))),
+        comments_ns=draw(st.lists(times, max_size=4)) if wild else sorted(draw(st.lists(st.integers(0, last), max_size=2))),
         retry_ms=draw(st.none() | st.integers(0, 10**6)),
         last_event_id=draw(_TEXT),
         unknown_lines=draw(st.integers(0, 3)),
@@ -136,22 +153,23 @@ def _probes(name: str) -> st.SearchStrategy[Probe]:
 
 
 @st.composite
-def scenarios(draw: st.DrawFn) -> Scenario:
+def scenarios(draw: st.DrawFn, wild: bool = False) -> Scenario:
     """Any scenario of one or two probes with distinct names."""
     names = draw(st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=2, unique=True))
     return scenario(
         *(draw(_probes(name)) for name in names),
         success_rate=draw(st.floats(0, 100)),
-        event_deadline=draw(st.floats(0.1, 60)),
-        first_event=draw(st.floats(0.1, 10)),
+        event_deadline=draw(st.floats(0, 86400) if wild else st.floats(0.1, 60)),
+        first_event=draw(st.floats(0, 86400) if wild else st.floats(0.1, 10)),
+        confidence=draw(st.none() | st.floats(0, 100)) if wild else None,
         deadline_from=draw(st.sampled_from(["request", "previous", "sent"])),
     )
 
 
 @st.composite
-def recordings(draw: st.DrawFn) -> Recording:
-    """Any run of any scenario."""
-    plan = draw(scenarios())
+def recordings(draw: st.DrawFn, wild: bool = False) -> Recording:
+    """Any run of any scenario; a `wild` one is as somebody may have written it into a file."""
+    plan = draw(scenarios(wild))
     tried = st.builds(
         FallbackRecording,
         kind=st.sampled_from(["websocket", "batch"]),
@@ -171,12 +189,14 @@ def recordings(draw: st.DrawFn) -> Recording:
         log=_TEXT,
     )
     return Recording(
-        started_at="2026-01-15T10:30:00Z",
+        started_at=draw(_TEXT) if wild else "2026-01-15T10:30:00Z",
         scenario=plan,
         environment=msgspec.structs.replace(
-            QUIET, loop_lag_p99=draw(st.sampled_from([0.0, 0.001, 5.0])), calibration=draw(st.none() | _CALIBRATIONS)
+            QUIET,
+            loop_lag_p99=draw(st.floats(0, MOST_SECONDS) if wild else st.sampled_from([0.0, 0.001, 5.0])),
+            calibration=draw(st.none() | _CALIBRATIONS),
         ),
-        streams=tuple(draw(st.lists(streams(tuple(p.name for p in plan.probes)), max_size=4))),
+        streams=tuple(draw(st.lists(streams(tuple(p.name for p in plan.probes), wild), max_size=4))),
         fallbacks=tuple(draw(st.lists(tried, max_size=1))),
         services=tuple(draw(st.lists(service, max_size=2))),
         interrupted=draw(st.none() | _TEXT),
