@@ -3,9 +3,9 @@
 import time
 from typing import Final
 
-from sse_check.live import StreamPlan
 from sse_check.metrics import percentile
 from sse_check.origin import serving
+from sse_check.plan import StreamPlan
 from sse_check.probe import Stop, observe, own_headers
 from sse_check.recording import Calibration
 from sse_check.redaction import Redactor

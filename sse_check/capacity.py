@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sse_check.errors import UsageError
-from sse_check.live import StreamPlan
+from sse_check.plan import StreamPlan
 from sse_check.resources import Resources, allow_files, read_resources
 from sse_check.scenario import Probe, Scenario
 from sse_check.transport import origin_of

@@ -16,10 +16,11 @@ from sse_check.columns import Numbers, Texts
 from sse_check.eventstream import Columns, EventStreamParser
 from sse_check.fields import json_in, numbers_in, numbers_of, values_at
 from sse_check.mcp import Listener
-from sse_check.recording import Arm, Events, Factor, Head, Phase, Reads, Redirect, StreamRecording, Times
+from sse_check.plan import StreamPlan
+from sse_check.recording import Events, Head, Reads, Redirect, StreamRecording, Times
 from sse_check.redaction import Redactor
-from sse_check.scenario import Preset, Until, token_characters
-from sse_check.transport import End, Request, Trace
+from sse_check.scenario import token_characters
+from sse_check.transport import End, Trace
 from sse_check.transport.arrival import Stamp
 from sse_check.transport.decoding import window_of
 
@@ -36,28 +37,6 @@ _COUNT_BYTES: Final = 4096
 _COUNT_READS: Final = 64
 _MAX_ERROR: Final = 500  # characters of what went wrong, which may quote an answer
 _MAX_JSON: Final = 4 * 1024 * 1024  # characters of an event that may be the last: a tool's answer may be long, and nothing follows it
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamPlan:
-    """One stream to open. `timeout` is in seconds; `hosts` are patterns of hosts that redirects may lead to, None: all.
-
-    `http2`: over HTTP/2, together with the others of its group on one connection. `opens_after` is in seconds from when
-    the first of its group is opened.
-    """
-
-    probe: str
-    stream: int
-    phase: Phase
-    request: Request
-    until: Until
-    timeout: float
-    hosts: tuple[str, ...] | None = None
-    factor: Factor | None = None
-    arm: Arm | None = None
-    preset: Preset | None = None
-    http2: bool = False
-    opens_after: float = 0.0
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ import msgspec
 
 from sse_check.arms import HEADER as ARM_HEADER
 from sse_check.arms import SIZE_BEATS, SIZE_EVERY_S, told
-from sse_check.live import StreamPlan
+from sse_check.plan import StreamPlan
 from sse_check.probe import own_headers
 from sse_check.recording import Arm, Factor, Phase
 from sse_check.scenario import Probe, Scenario, Until, join_url, planned_until, stream_timeout

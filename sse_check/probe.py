@@ -9,8 +9,9 @@ from urllib.parse import urljoin, urlsplit
 
 from sse_check import __version__
 from sse_check.hosts import host_allowed, host_in, is_public
-from sse_check.live import LiveStream, StreamPlan
+from sse_check.live import LiveStream
 from sse_check.mcp import conversation
+from sse_check.plan import StreamPlan
 from sse_check.recording import Reason, Redirect, StreamRecording
 from sse_check.redaction import Redactor
 from sse_check.transport import Clock, End, Fetch, Request, Trace, same_origin

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from sse_check.instances import instance_of
-from sse_check.live import StreamPlan
+from sse_check.plan import StreamPlan
 from sse_check.probe import Stop
 from sse_check.recording import StreamRecording
 from sse_check.scenario import Instance, Until

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from sse_check.bounds import Account
-from sse_check.live import LiveStream, StreamPlan
+from sse_check.live import LiveStream
 from sse_check.machine import Machine
+from sse_check.plan import StreamPlan
 from sse_check.planning import Planner
 from sse_check.probe import DECIDED, Stop, observe
 from sse_check.reconnect import resumed

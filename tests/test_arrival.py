@@ -16,8 +16,8 @@ import pytest
 import trustme
 
 from sse_check.calibration import calibrate
-from sse_check.live import StreamPlan
 from sse_check.machine import Machine
+from sse_check.plan import StreamPlan
 from sse_check.precision import event_errors
 from sse_check.probe import Stop, observe
 from sse_check.recording import StreamRecording

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from sse_check.baseline import compare
 from sse_check.decision import rate_lost
 from sse_check.early import Early
-from sse_check.live import LiveStream, StreamPlan
+from sse_check.live import LiveStream
 from sse_check.metrics import Reach, reach_of
 from sse_check.pipeline import check
+from sse_check.plan import StreamPlan
 from sse_check.probe import Stop
 from sse_check.recording import Head, Recording, StreamRecording, from_lines, to_lines
 from sse_check.redaction import Redactor

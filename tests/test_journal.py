@@ -13,8 +13,9 @@ import msgspec
 import pytest
 
 from sse_check.journal import Journal
-from sse_check.live import LiveStream, StreamPlan
+from sse_check.live import LiveStream
 from sse_check.pipeline import check
+from sse_check.plan import StreamPlan
 from sse_check.recording import Environment, Head, Recording, RecordingError, StreamRecording, from_lines
 from sse_check.redaction import Redactor
 from sse_check.reportdir import RECORDING, GrowingFile, ReportDir, ReportDirError

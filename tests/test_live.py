@@ -2,7 +2,8 @@
 
 import pytest
 
-from sse_check.live import LiveStream, StreamPlan
+from sse_check.live import LiveStream
+from sse_check.plan import StreamPlan
 from sse_check.recording import Head
 from sse_check.scenario import Until
 from sse_check.transport import Request

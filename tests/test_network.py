@@ -13,8 +13,8 @@ import trustme
 
 from sse_check.action import allowed_hosts
 from sse_check.errors import UsageError
-from sse_check.live import StreamPlan
 from sse_check.pipeline import check
+from sse_check.plan import StreamPlan
 from sse_check.probe import Stop, observe
 from sse_check.redaction import Redactor
 from sse_check.scenario import Probe, Scenario, Target, Tls, Until, expanded, load, variants_of

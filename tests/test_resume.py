@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sse_check.live import StreamPlan
 from sse_check.pipeline import check
+from sse_check.plan import StreamPlan
 from sse_check.probe import Stop
 from sse_check.reconnect import resumed
 from sse_check.recording import StreamRecording

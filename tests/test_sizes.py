@@ -11,8 +11,9 @@ import pytest
 
 from sse_check import bounds
 from sse_check.bounds import Account, run_bytes
-from sse_check.live import LiveStream, StreamPlan
+from sse_check.live import LiveStream
 from sse_check.pipeline import Audience, check
+from sse_check.plan import StreamPlan
 from sse_check.recording import Head, Recording, StreamRecording
 from sse_check.scenario import Until, load
 from sse_check.transport import Request

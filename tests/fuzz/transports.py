@@ -15,7 +15,8 @@ else:
     from backports.zstd import ZstdDecompressor, ZstdError
 
 from sse_check.eventstream import EventStreamParser
-from sse_check.live import LiveStream, StreamPlan
+from sse_check.live import LiveStream
+from sse_check.plan import StreamPlan
 from sse_check.recording import StreamRecording
 from sse_check.redaction import Redactor
 from sse_check.scenario import Until

@@ -17,8 +17,8 @@ from unittest.mock import patch
 import trustme
 
 from sse_check.hosts import host_allowed
-from sse_check.live import StreamPlan
 from sse_check.pipeline import check
+from sse_check.plan import StreamPlan
 from sse_check.probe import Stop, observe
 from sse_check.recording import StreamRecording
 from sse_check.redaction import Redactor
