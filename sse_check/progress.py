@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TextIO
 
 from sse_check.escape import Safe, log_lines, put, visible
-from sse_check.live import LiveStream
 from sse_check.pipeline import Audience
 from sse_check.report.names import which
 from sse_check.report.strip import strip
 from sse_check.units import format_duration
 
 if TYPE_CHECKING:
+    from sse_check.live import LiveStream  # what observes takes longer to import than the judging, which shows its result here too
     from rich.table import Table
 
     from sse_check.recording import Arm, Factor, Phase
@@ -33,7 +33,7 @@ class _Watched:
     """A stream that is being shown, since when, and until when where it has ended; by the clock of its events."""
 
     name: str
-    stream: LiveStream
+    stream: "LiveStream"
     since_ns: int = field(default_factory=time.monotonic_ns)
     until_ns: int | None = None
     told: bool = False
@@ -74,7 +74,7 @@ class Progress(Audience):
         if not self._live:
             self._print(line)
 
-    def watch(self, probe: str, stream: LiveStream) -> None:
+    def watch(self, probe: str, stream: "LiveStream") -> None:
         """Show this stream from now on."""
         self._streams.append(_Watched(visible(probe, 40) + which(*_of_plan(stream)), stream))
 
@@ -139,7 +139,7 @@ class Progress(Audience):
         return table
 
 
-def _of_plan(stream: LiveStream) -> "tuple[int, Phase, Factor | None, Arm | None]":
+def _of_plan(stream: "LiveStream") -> "tuple[int, Phase, Factor | None, Arm | None]":
     plan = stream.plan
     return plan.stream, plan.phase, plan.factor, plan.arm
 
@@ -151,7 +151,7 @@ def _strip(watched: _Watched, now: int) -> str:
     return strip(watched.stream.events_ns, watched.until_ns or now, _STRIP_WIDTH, start=watched.since_ns)
 
 
-def _state(stream: LiveStream) -> tuple[str, str]:
+def _state(stream: "LiveStream") -> tuple[str, str]:
     """What a stream is doing, and in which style to say so."""
     if stream.finished:
         return ("done", "green") if stream.planned_end else ("ended", "yellow")
