@@ -17,9 +17,9 @@ from sse_check.report.strip import strip
 from sse_check.units import format_duration
 
 if TYPE_CHECKING:
-    from sse_check.live import LiveStream  # what observes takes longer to import than the judging, which shows its result here too
     from rich.table import Table
 
+    from sse_check.live import LiveStream  # what observes takes longer to import than the judging, which shows its result here too
     from sse_check.recording import Arm, Factor, Phase
 
 # Seldom enough that drawing does not delay the reads that are being timed.
