@@ -26,6 +26,7 @@ version: 1
 name: Four machines
 target: {{url: "${{BASE_URL}}", health: /health}}
 criteria: {{event_deadline: 2m, first_event: 1m}}
+follow_up: false
 probes:
   - {{name: together, path: "/events?count=4&every=3s", until: {{event: complete}}, expect: {{events: 4, every: 3s}}, streams: {STREAMS}}}
 """
