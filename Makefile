@@ -1,3 +1,4 @@
+# Tests run in several processes (-n), since most of them wait for time to pass.
 # Each target sets up what it needs, in .venv. PYTHON chooses the interpreter: 3.11 or newer.
 PYTHON ?= python3
 BIN := .venv/bin
@@ -6,8 +7,6 @@ WORKFLOWS := $(wildcard .github/workflows/*.yml examples/workflows/*.yml)
 MANIFESTS := $(wildcard examples/kubernetes/*.yml)
 DOCKERFILES := Dockerfile $(wildcard tests/container/standins/*/Dockerfile examples/*/*/Dockerfile)
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' sse_check/__init__.py)
-# Several processes at once: most tests wait for time to pass. Tests of one xdist_group follow each other in one of them.
-PYTEST := $(BIN)/python -m pytest --dist loadgroup
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
 
 .PHONY: demo test fuzz lab container check check-actions audit sbom bench bench-reports fix lock clean
@@ -17,16 +16,16 @@ demo: .venv/.runtime  ## the whole check against the embedded server; FAULT=buff
 	$(BIN)/python -m sse_check demo $(if $(FAULT),--fault $(FAULT))
 
 test: .venv/.dev .venv/.supply  ## every test that needs Python only
-	$(PYTEST) -n 3 --ignore tests/lab --ignore tests/container
+	$(BIN)/python -m pytest -n 3 --ignore tests/lab --ignore tests/container
 
 fuzz: .venv/.dev .venv/.fuzz  ## each target of tests/fuzz for a minute; FUZZ="parser scenario" and FUZZ_SECONDS=1800 choose
 	$(BIN)/python -m tests.fuzz --seconds $(or $(FUZZ_SECONDS),60) $(FUZZ)
 
 lab: .venv/.dev .venv/.lab  ## the tests against real proxies, which .ci/install-lab installs; prints the confusion matrix
-	$(PYTEST) -n 6 tests/lab
+	$(BIN)/python -m pytest -n 6 tests/lab
 
 container: .venv/.dev .venv/.workflows  ## the image, and the action as GitHub's runner runs it; .ci/install-container starts the engine
-	$(PYTEST) -n 3 tests/container
+	$(BIN)/python -m pytest -n 3 tests/container
 
 check: .venv/.dev .venv/.lab .venv/.workflows .venv/.supply  ## formatting, lint, types, the walls between the modules; the action, its image and its workflows
 	$(BIN)/ruff format --check .

@@ -48,6 +48,7 @@ async def test_over_a_ramp_a_short_queue_of_connections_refuses_nobody():
     assert row.held, row.seen
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("starved", machine.STARVED[:1], ids=lambda case: case.attempt)
 def test_a_neighbour_that_takes_the_processor_makes_no_healthy_stream_not_viable(starved: machine.Starvation):
     """

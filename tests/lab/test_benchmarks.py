@@ -6,7 +6,7 @@ from benchmarks.figures import TOOL
 from benchmarks.processes import BenchError, Server, build
 from benchmarks.sampling import C_KERNEL, C_OWN, Bench, Load
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("benchmarks")]
+pytestmark = pytest.mark.lab
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from sse_check.redaction import Redactor
 from sse_check.scenario import load
 from tests.lab.broadcast import END, STREAMS, Broadcast, broadcasting
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.lab
 
 TOLERANCE_S: Final = 0.05
 ATTEMPTS: Final = 3  # each takes 3 s; a machine that is busy elsewhere delays one of the readers
@@ -122,6 +122,7 @@ async def both(directory: Path) -> tuple[dict[str, list[Seen]], dict[str, list[S
     return {name: [Seen(**event) for event in events] for name, events in theirs.items()}, ours
 
 
+@pytest.mark.alone
 async def test_a_browser_and_sse_check_see_the_same_at_the_same_time(tmp_path):
     """
     Ten streams at once: the same events in the same order, with the same id, type and data, and each within 50 ms.

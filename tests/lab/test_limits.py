@@ -1,7 +1,7 @@
 """Limits of real proxies: each is measured as it is set, idle and total are never confused, and none is invented."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,13 +27,12 @@ def measured(server: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[
     return result
 
 
-def each(cases: Iterable[LimitCase]) -> pytest.MarkDecorator:
-    """The test for each of the cases, in the process that has measured it."""
-    params = [pytest.param(case, id=case.name, marks=pytest.mark.xdist_group(case.name)) for case in cases]
-    return pytest.mark.parametrize("case", params)
+def named(case: LimitCase) -> str:
+    """How pytest calls a case."""
+    return case.name
 
 
-@each(CASES)
+@pytest.mark.parametrize("case", CASES, ids=named)
 def test_a_limit_is_measured_as_it_is_set(case: LimitCase, measured: Callable[[LimitCase], Measured]):
     """
     Within a tenth or half a second, each as what it is; one that is not there is "not reached", and never a guess.
@@ -47,7 +46,7 @@ def test_a_limit_is_measured_as_it_is_set(case: LimitCase, measured: Callable[[L
     assert codes == {code for code, limit in (("idle-timeout", case.idle), ("duration-limit", case.total)) if limit is not None}
 
 
-@each(case for case in CASES if case.behind)
+@pytest.mark.parametrize("case", [case for case in CASES if case.behind], ids=named)
 def test_the_ceiling_behind_the_first_is_found_on_the_way_past_it(case: LimitCase, measured: Callable[[LimitCase], Measured]):
     """
     Who raises the first limit meets the second: it is measured where the scenario names the way past the first proxy.
@@ -58,7 +57,7 @@ def test_the_ceiling_behind_the_first_is_found_on_the_way_past_it(case: LimitCas
         assert right(true, result.seconds("direct", kind)), result.stderr
 
 
-@each(case for case in CASES if case.idle)
+@pytest.mark.parametrize("case", [case for case in CASES if case.idle], ids=named)
 def test_the_heartbeat_that_is_recommended_keeps_a_stream_open(case: LimitCase, measured: Callable[[LimitCase], Measured]):
     """
     It is shorter than the limit on silence, and where the streams with one were cut, it was for their age.

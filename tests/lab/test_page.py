@@ -23,7 +23,7 @@ from tests.test_html import HOSTILE, run
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.lab
 
 RECORDINGS: Final = Path(__file__).parent.parent / "recordings"
 SEEN: Final = ("healthy-jitter", "buffered-full", "compressed-buffered", "idle-timeout", "concurrency-limited", "refused")

@@ -13,7 +13,7 @@ from tests.support.browser import DESKTOP, DEVICES, PHONE, SCHEMES, Device, Sche
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.lab
 
 every_run = pytest.mark.parametrize("run", RUNS)
 every_device = pytest.mark.parametrize("device", DEVICES, ids=lambda device: device.name)

@@ -20,7 +20,7 @@ from tests.test_report import HOSTILE, faulty
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.lab
 
 NAMES: Final = sorted(path.stem for path in RECORDINGS.glob("*.ndjson"))
 # The HTML that the summary writes by itself.

@@ -209,11 +209,11 @@ def ours() -> list[str]:
 
 def everything() -> set[str]:
     """Every container, network and volume that there is, but for those of other tests: of another process, and what act made."""
-    listed = docker("ps", "-a", "--no-trunc", "--format", "{{.ID}}\t{{.Names}}\t{{.Labels}}").splitlines()
-    listed += docker("network", "ls", "--no-trunc", "--format", "{{.ID}}\t{{.Name}}\t{{.Labels}}").splitlines()
-    listed += docker("volume", "ls", "--format", "{{.Name}}\t{{.Name}}\t{{.Labels}}").splitlines()
+    listed = docker("ps", "-a", "--no-trunc", "--format", "{{.ID}}\t{{.Labels}}\t{{.Names}}").splitlines()
+    listed += docker("network", "ls", "--no-trunc", "--format", "{{.ID}}\t{{.Labels}}\t{{.Name}}").splitlines()
+    listed += docker("volume", "ls", "--format", "{{.Name}}\t{{.Labels}}\t{{.Name}}").splitlines()
     rows = (line.split("\t") for line in listed)
-    return {key for key, name, labels in rows if not name.startswith("act-") and not _others(labels)}
+    return {key for key, labels, name in rows if not name.startswith("act-") and not _others(labels)}
 
 
 def _others(labels: str) -> bool:
