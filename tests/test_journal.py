@@ -62,7 +62,11 @@ class Kept:
         self.report_dir = ReportDir(directory).__enter__()
         self.journal = Journal(self.report_dir, redactor=Redactor([SECRET]), tell=self.told.append, clock=lambda: self.now)
         run = Recording(started_at="2026-01-15T10:30:00Z", scenario=scenario(), environment=Environment(version="", python="", platform=""))
-        self.journal.begin(run, T0 - 10)
+        self.lag = 0.0
+        self.journal.begin(run, T0 - 10, lag_max=lambda: self.lag, machine=self.machine)
+
+    def machine(self) -> Environment:
+        return Environment(version="1", python="3", platform="x", loop_lag_max=self.lag)
 
     def watch(self, live: LiveStream) -> LiveStream:
         self.journal.watch(live)
@@ -84,6 +88,18 @@ async def kept(tmp_path):
     kept = Kept(tmp_path / "r")
     yield kept
     await kept.close()
+
+
+async def test_the_machines_lateness_is_there_too(kept):
+    """
+    What it must not blame the deployment for is known of a run that was killed: how long it stood still, as soon as it did.
+    """
+    kept.watch(live_stream())
+    assert (await kept.beat(100)).environment == Environment(version="1", python="3", platform="x", loop_lag_max=0.0)
+    kept.lag = 0.75
+    assert (await kept.beat(200)).environment.loop_lag_max == 0.75
+    assert (await kept.beat(300)).environment.loop_lag_max == 0.75
+    assert (kept.directory / RECORDING).read_text().count('"machine"') == 2
 
 
 async def test_an_open_stream_is_there_up_to_the_last_round(kept):

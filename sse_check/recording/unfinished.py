@@ -20,7 +20,7 @@ from msgspec import Struct
 from sse_check.columns import Number, Numbers, Texts
 from sse_check.escape import json_text
 from sse_check.quantities import MOST_NS, Count, Ns
-from sse_check.recording.model import Events, Reads, RecordingError, StreamRecording
+from sse_check.recording.model import Environment, Events, Reads, RecordingError, StreamRecording
 
 _COLUMNS: Final = frozenset({"reads", "events", "comments_ns"})
 
@@ -66,10 +66,11 @@ class RowsLine(Struct, frozen=True, kw_only=True, tag_field="record", tag="rows"
     rows: list[Rows]
 
 
-class Beat(Struct, frozen=True, kw_only=True, tag_field="record", tag="beat"):
-    """All that had come by this time of the run's clock stands before this line."""
+class Beat(Struct, frozen=True, kw_only=True, tag_field="record", tag="beat", omit_defaults=True):
+    """All that had come by this time of the run's clock stands before this line; the `machine` so far, where that is new."""
 
     at_ns: Ns
+    machine: Environment | None = None
 
 
 _encode: Final = msgspec.json.Encoder().encode_lines
@@ -86,9 +87,9 @@ def rows_line(rows: Sequence[Rows]) -> bytes:
     return json_text(_encode((RowsLine(rows=list(rows)),)))
 
 
-def beat_line(at_ns: int) -> bytes:
+def beat_line(at_ns: int, machine: Environment | None = None) -> bytes:
     """The end of a round over all streams."""
-    return _encode((Beat(at_ns=at_ns),))
+    return json_text(_encode((Beat(at_ns=at_ns, machine=machine),)))
 
 
 def as_bytes(column: "array[int]") -> bytes:
@@ -175,9 +176,10 @@ class _Columns:
 
 
 class Unfinished:
-    """Puts the streams of a run that is not over together from the lines of its file."""
+    """Puts the streams of a run that is not over together from the lines of its file; `machine` is what was last said of that."""
 
     def __init__(self) -> None:
+        self.machine: Environment | None = None
         self._opened: dict[int, Opened] = {}
         self._columns: dict[int, _Columns] = {}
         self._beat_ns = 0
@@ -188,6 +190,7 @@ class Unfinished:
             self._opened[line.number] = line
         elif isinstance(line, Beat):
             self._beat_ns = line.at_ns
+            self.machine = line.machine or self.machine
         else:
             for rows in line.rows:
                 try:
