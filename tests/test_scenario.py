@@ -463,6 +463,13 @@ MALFORMED: dict[str, tuple[str | bytes, list[Where]]] = {
         LEAST.encode() + "name: äö".encode() + b"\xff\n",
         [(5, 9, "", "byte 0xff is not UTF-8.", "Save the file as UTF-8.")],
     ),
+    "a number of a body that JSON's readers do not hold": (
+        LEAST + "    body: {a: [1, 18446744073709551616, " + "9" * 400 + "]}\n",
+        [
+            (5, 19, "probes[0].body.a[1]", "the number has more than 64 bits.", "Write it in quotes, if a text is what is wanted."),
+            (5, 41, "probes[0].body.a[2]", "the number has more than 64 bits.", "Write it in quotes, if a text is what is wanted."),
+        ],
+    ),
     "not UTF-8 behind other line ends": (
         b"# a\r# b\xc2\x85" + LEAST.encode() + b"name: \xff\n",
         [(7, 7, "", "byte 0xff is not UTF-8.", "Save the file as UTF-8.")],

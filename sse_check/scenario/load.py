@@ -300,6 +300,8 @@ class _Walk:
                 number = json.loads(text)
             except ValueError:
                 return text
+            if isinstance(number, int) and not -(2**63) <= number < 2**64:
+                raise self.wrong(node, path, "the number has more than 64 bits.", "Write it in quotes, if a text is what is wanted.")
             return number if math.isfinite(number) else text
         return text
 
