@@ -12,6 +12,7 @@ import asyncio
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -28,7 +29,8 @@ _TURN_S: Final = 0.001  # as long as a turn of the loop may be made longer
 _SHARE: Final = 0.05  # of the time, while streams are open
 _ROWS: Final = 1024  # taken at once, of one stream or of several: what a reader holds as objects, and what a turn has time for
 _WRITE_BYTES: Final = 1024 * 1024  # handed to the thread at once
-_PATIENCE_S: Final = 5.0  # with a disk, at the end of the run
+_PATIENCE_S: Final = 1.5  # with a disk, at the end of the run
+_LAST_S: Final = 2.0  # for what is left then
 
 _UNTOLD: Final = -1.0  # less than any lag
 _BROKEN_OFF: Final = "the recording breaks off here"
@@ -147,14 +149,19 @@ class Journal:
         self._open.append(self._streams[-1])
 
     async def close(self) -> None:
-        """Write what is left, without regard for what is measured, as nothing is any more. A disk that does not answer is not waited for."""
+        """Write what is left, without regard for what is measured, as nothing is any more.
+
+        A disk that does not answer is not waited for, nor is all written of a flood that was too much before: the recording proper follows.
+        """
         if self._keeping is None:
             return
         self._keeping.cancel()
         await asyncio.gather(self._keeping, return_exceptions=True)
-        if self._lines is not None:
-            await self._beat(share=1.0, patience=_PATIENCE_S)  # it was broken off
-        await self._beat(share=1.0, patience=_PATIENCE_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_S):
+                if self._lines is not None:
+                    await self._beat(share=1.0, patience=_PATIENCE_S)  # it was broken off
+                await self._beat(share=1.0, patience=_PATIENCE_S)
         if self._writing is None:  # else a thread is still in it
             self._file.close()
 
