@@ -68,9 +68,6 @@ def read_inputs(environ: Mapping[str, str]) -> Inputs:
 
     Raises UsageError where one is wrong.
     """
-    for name, value in environ.items():
-        if name.startswith("INPUT_") and not is_text(value):
-            raise UsageError(f"{name.removeprefix('INPUT_').lower()}: the input holds a byte that is not UTF-8. Write UTF-8 text.")
     workspace = Path(environ.get("GITHUB_WORKSPACE") or ".").resolve()
     fail_on = _input(environ, "fail-on") or "not-viable"
     if fail_on not in ("not-viable", "inconclusive", "never"):
@@ -80,6 +77,9 @@ def read_inputs(environ: Mapping[str, str]) -> Inputs:
         raise UsageError(f'containers: "{containers}" is not known. Write true or false.')
     report_dir = _input(environ, "report-dir") or DEFAULT_REPORT_DIR
     inside_workspace(workspace, report_dir, "report-dir")
+    for name in ("scenario", "url", "variables", "baseline", "allow-hosts", "report-dir"):
+        if not is_text(_input(environ, name)):
+            raise UsageError(f"{name}: it holds bytes that are no UTF-8. Write it in UTF-8.")
     return Inputs(
         scenario=_input(environ, "scenario") or ".github/sse-check.yml",
         url=_input(environ, "url"),

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from sse_check.daemon import in_thread
 from sse_check.live import LiveStream
-from sse_check.recording import Recording, Rows, beat_line, opened_line, rows_line, to_lines
+from sse_check.recording import Environment, Recording, Rows, beat_line, opened_line, rows_line, to_lines
 from sse_check.recording.unfinished import as_bytes
 from sse_check.redaction import Redactor
 from sse_check.reportdir import RECORDING, GrowingFile, ReportDir, VanishedError
@@ -30,6 +30,7 @@ _ROWS: Final = 1024  # taken at once, of one stream or of several: what a reader
 _WRITE_BYTES: Final = 1024 * 1024  # handed to the thread at once
 _PATIENCE_S: Final = 5.0  # with a disk, at the end of the run
 
+_UNTOLD: Final = -1.0  # less than any lag
 _BROKEN_OFF: Final = "the recording breaks off here"
 
 
@@ -121,6 +122,9 @@ class Journal:
         self._streams: list[_Kept] = []
         self._open: list[_Kept] = []
         self._header, self._began_ns = b"", 0
+        self._lag_max: Callable[[], float] = float
+        self._machine: Callable[[], Environment] = lambda: Environment(version="", python="", platform="")
+        self._lag_told = _UNTOLD
         # Taken from the streams and not yet handed on: what a beat still makes of them, its text, and what a thread is writing.
         self._lines: Iterator[bytes] | None = None
         self._text = bytearray()
@@ -128,9 +132,13 @@ class Journal:
         self._headed = self._told = False
         self._keeping: asyncio.Task[None] | None = None
 
-    def begin(self, recording: Recording, began_ns: int) -> None:
-        """Write from now on. `recording` is the run without streams, `began_ns` its beginning. Needs a running event loop."""
+    def begin(self, recording: Recording, began_ns: int, *, lag_max: Callable[[], float], machine: Callable[[], Environment]) -> None:
+        """Write from now on. `recording` is the run without streams, `began_ns` its beginning. Needs a running event loop.
+
+        The `machine` is asked for whenever its longest lag has grown, in seconds: what it is blamed for must not be the deployment's fault.
+        """
         self._header, self._began_ns = next(to_lines(recording)), began_ns
+        self._lag_max, self._machine = lag_max, machine
         self._keeping = asyncio.ensure_future(self._keep())
 
     def watch(self, live: LiveStream) -> None:
@@ -201,7 +209,9 @@ class Journal:
         # That a stream is over stands behind the last of it.
         for kept in over:
             yield kept.description(kept.live.end, at_ns, self._redactor, self._began_ns)
-        yield beat_line(at_ns)
+        lag = self._lag_max()
+        yield beat_line(at_ns, self._machine() if lag > self._lag_told else None)
+        self._lag_told = lag
         gone = {kept.number for kept in over}
         self._open = [kept for kept in self._open if kept.number not in gone]
 
@@ -230,7 +240,7 @@ class Journal:
     def _begin_anew(self) -> None:
         """The file is not in its place: the next beat writes all of it again."""
         self._lines, self._text, self._writing = None, bytearray(), None
-        self._headed = False
+        self._headed, self._lag_told = False, _UNTOLD
         self._open = list(self._streams)
         for kept in self._streams:
             kept.begin_anew()

@@ -187,7 +187,8 @@ async def _observed(run: _Observing, addresses: Mapping[str, str], *, ready: boo
     )
     session = Session(scenario, observing)
     if run.journal is not None:
-        run.journal.begin(msgspec.structs.replace(session.recording(), shard=run.part.shard), session.began_ns)
+        whose = msgspec.structs.replace(session.recording(), shard=run.part.shard)
+        run.journal.begin(whose, session.began_ns, lag_max=session.lag_max, machine=session.environment)
     try:
         if ready:
             run.audience.stage(run.redactor.text(f"Probing {urlsplit(scenario.base_url).hostname}"))

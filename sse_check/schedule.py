@@ -22,7 +22,7 @@ from sse_check.plan import StreamPlan
 from sse_check.planning import Planner
 from sse_check.probe import DECIDED, Stop, observe
 from sse_check.reconnect import resumed
-from sse_check.recording import Calibration, Recording, StreamRecording
+from sse_check.recording import Calibration, Environment, Recording, StreamRecording
 from sse_check.redaction import Redactor
 from sse_check.scenario import Instance, Scenario
 from sse_check.scenario.redacted import redact_scenario
@@ -162,11 +162,19 @@ class Session:
         return Recording(
             started_at=self._started_at,
             scenario=redact_scenario(self._scenario, self._run.redactor),
-            environment=self._machine.environment(self._run.redactor, self._run.calibration),
+            environment=self.environment(),
             streams=tuple(self._streams),
             interrupted=self._run.stop.why,
             decided=self._decided,
         )
+
+    def environment(self) -> Environment:
+        """What is known of the measuring machine so far."""
+        return self._machine.environment(self._run.redactor, self._run.calibration)
+
+    def lag_max(self) -> float:
+        """Its longest lag so far, in seconds."""
+        return self._machine.lag_max
 
     def close(self) -> None:
         """The budget counts no more."""

@@ -107,14 +107,14 @@ def test_a_viable_deployment_opens_the_gate(step, server):
     assert step.errors == ""
 
 
-@pytest.mark.parametrize("inputs", [{"report__dir": "a\udcff"}, {"secrets": "API_KEY=\udcff"}, {"url": "http://app.example.test/\udcff"}])
+@pytest.mark.parametrize("inputs", [{"report__dir": "a\udcff"}, {"variables": "NAME=\udcff"}, {"url": "http://app.example.test/\udcff"}])
 def test_an_input_that_is_no_text_is_refused(step, inputs):
     """
     Bytes that are no UTF-8 end with status 2 and a sentence, and the gate stays shut.
     """
     step.run(**inputs)
     assert step.status == 2, step.log + step.errors
-    assert "the input holds a byte that is not UTF-8" in step.log
+    assert "it holds bytes that are no UTF-8" in step.log
     assert step.outputs["streaming_enabled"] == "false"
     assert step.errors == ""
 

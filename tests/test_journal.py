@@ -62,7 +62,11 @@ class Kept:
         self.report_dir = ReportDir(directory).__enter__()
         self.journal = Journal(self.report_dir, redactor=Redactor([SECRET]), tell=self.told.append, clock=lambda: self.now)
         run = Recording(started_at="2026-01-15T10:30:00Z", scenario=scenario(), environment=Environment(version="", python="", platform=""))
-        self.journal.begin(run, T0 - 10)
+        self.lag = 0.0
+        self.journal.begin(run, T0 - 10, lag_max=lambda: self.lag, machine=self.machine)
+
+    def machine(self) -> Environment:
+        return Environment(version="1", python="3", platform="x", loop_lag_max=self.lag)
 
     def watch(self, live: LiveStream) -> LiveStream:
         self.journal.watch(live)
@@ -84,6 +88,18 @@ async def kept(tmp_path):
     kept = Kept(tmp_path / "r")
     yield kept
     await kept.close()
+
+
+async def test_the_machines_lateness_is_there_too(kept):
+    """
+    What it must not blame the deployment for is known of a run that was killed: how long it stood still, as soon as it did.
+    """
+    kept.watch(live_stream())
+    assert (await kept.beat(100)).environment == Environment(version="1", python="3", platform="x", loop_lag_max=0.0)
+    kept.lag = 0.75
+    assert (await kept.beat(200)).environment.loop_lag_max == 0.75
+    assert (await kept.beat(300)).environment.loop_lag_max == 0.75
+    assert (kept.directory / RECORDING).read_text().count('"machine"') == 2
 
 
 async def test_an_open_stream_is_there_up_to_the_last_round(kept):
@@ -258,14 +274,14 @@ async def test_rows_that_make_no_sense_are_an_error_with_their_line(kept, change
 
 async def test_times_that_no_clock_shows_are_an_error(kept):
     """
-    The zero of a stream may not lead its times out of 64 bits.
+    Each number is one that a clock may show, and the times since the stream's zero are not.
     """
     feed(kept.watch(live_stream()), "data: 1\n\n", 100)
     await kept.beat(200)
     text = (kept.directory / RECORDING).read_bytes()
 
     with pytest.raises(RecordingError, match="times that no clock shows"):
-        from_lines(text.replace(f'"zero_ns":{T0}'.encode(), f'"zero_ns":{-(2**63)}'.encode()).splitlines(keepends=True), file="x")
+        from_lines(text.replace(f'"zero_ns":{T0}'.encode(), f'"zero_ns":{-(10**18)}'.encode()).splitlines(keepends=True), file="x")
 
 
 def test_a_directory_is_one_runs_at_a_time(tmp_path):

@@ -114,7 +114,7 @@ def test_both_are_two_probes_that_know_each_other():
         Scenario(version=1, target=Target(url="https://h"), probes=(Probe(name="a", path="/", protocol="both"), Probe(name="b", path="/")))
     )
     assert [(p.name, p.protocol) for p in plan.probes] == [("a over HTTP/1.1", "http/1.1"), ("a over HTTP/2", "h2"), ("b", "http/1.1")]
-    assert [p.name for p in variants_of(plan, plan.probes[0])] == ["a over HTTP/2", "b"]
+    assert [p.name for p in variants_of(plan)[plan.probes[0].name]] == ["a over HTTP/2", "b"]
 
 
 @pytest.mark.parametrize("text", ["app", "app:80", "app:x:127.0.0.1", "app:80:localhost", ":80:127.0.0.1", "app:80:1.2.3.4.5"])

@@ -463,6 +463,13 @@ MALFORMED: dict[str, tuple[str | bytes, list[Where]]] = {
         LEAST.encode() + "name: äö".encode() + b"\xff\n",
         [(5, 9, "", "byte 0xff is not UTF-8.", "Save the file as UTF-8.")],
     ),
+    "a number of a body that JSON's readers do not hold": (
+        LEAST + "    body: {a: [1, 18446744073709551616, " + "9" * 400 + "]}\n",
+        [
+            (5, 19, "probes[0].body.a[1]", "the number has more than 64 bits.", "Write it in quotes, if a text is what is wanted."),
+            (5, 41, "probes[0].body.a[2]", "the number has more than 64 bits.", "Write it in quotes, if a text is what is wanted."),
+        ],
+    ),
     "not UTF-8 behind other line ends": (
         b"# a\r# b\xc2\x85" + LEAST.encode() + b"name: \xff\n",
         [(7, 7, "", "byte 0xff is not UTF-8.", "Save the file as UTF-8.")],
@@ -669,6 +676,30 @@ def test_very_many_values_are_refused_quickly() -> None:
     assert refused_quickly("- \n" * 150_000) == "more than 100,000 values."
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param(LEAST + "".join(f"k{number}: 1\n" for number in range(20_000)), 'unknown key "k0".', id="keys"),
+        pytest.param(LEAST + "name: " + "${A}" * 20_000, "the variable A was not handed over.", id="variables"),
+        pytest.param(
+            LEAST + "services: {" + ", ".join(f"s{n}: {{image: x, in_front_of: s{n + 1}}}" for n in range(2000)) + "}",
+            "2000 services are named.",
+            id="services in front of each other",
+        ),
+        pytest.param(
+            "version: 1\nprobes:\n" + "".join(f"  - {{name: p{n}, url: 'https://h/', streams: 100000}}\n" for n in range(1000)),
+            "100,000,000 streams are asked for in all.",
+            id="streams",
+        ),
+    ],
+)
+def test_very_many_mistakes_are_told_quickly(text: str, said: str) -> None:
+    """What is wrong thousands of times, or asks for more than any machine opens, is answered at once."""
+    began = time.process_time()
+    assert mistakes_of(text)[0].wrong == said
+    assert time.process_time() - began < 5
+
+
 def test_a_file_over_one_mebibyte_is_refused_unread() -> None:
     """1 MiB is read, one byte more is not."""
     padding = 1024 * 1024 - len(LEAST)
@@ -752,11 +783,21 @@ def test_an_empty_variable_is_a_mistake() -> None:
     )
 
 
-def test_a_variable_that_is_no_text_is_a_mistake() -> None:
-    """A byte that is no UTF-8 could be neither sent nor kept: it is told by the variable's name."""
-    (mistake,) = mistakes_of(LEAST + "name: x${A}\n", Variables(values={"A": "a\udcff"}, secrets=frozenset({"A"})))
+@pytest.mark.parametrize("where", ["name: x${A}\n", "    body: ${A}\n", "    body: {a: ['${A}']}\n", "    body: {headers: {a: '${A}'}}\n"])
+def test_a_variable_that_is_no_text_is_a_mistake(where: str) -> None:
+    """A byte that is no UTF-8 can be sent in a header only: elsewhere it is told by the variable's name."""
+    (mistake,) = mistakes_of(LEAST + where, Variables(values={"A": "a\udcff"}, secrets=frozenset({"A"})))
 
-    assert (mistake.wrong, mistake.right) == ("the variable A holds a byte that is not UTF-8.", "Give it a value that is UTF-8 text.")
+    assert "${A}" in mistake.wrong
+    assert mistake.wrong.endswith("holds a byte that is not UTF-8.")
+    assert mistake.right == "Give it a value that is UTF-8 text; only a header's may be of any bytes."
+
+
+def test_a_header_may_be_of_any_bytes() -> None:
+    """HTTP knows no character set for it (RFC 9110, section 5.5)."""
+    scenario = load((LEAST + "    headers: {X-Key: '${A}'}\n").encode(), file="s.yml", variables=Variables(values={"A": "a\udcff"}))
+
+    assert scenario.probes[0].headers == {"X-Key": "a\udcff"}
 
 
 def test_a_wrong_value_is_told_where_the_variable_stands() -> None:

@@ -23,6 +23,7 @@ def with_variants(findings: Sequence[Finding], metrics: Sequence[StreamMetrics],
     if len({(p.protocol, p.ip) for p in scenario.probes}) < 2:
         return tuple(findings)
     probes = {probe.name: probe for probe in scenario.probes}
+    twins = variants_of(scenario)
     streams: dict[str, list[StreamMetrics]] = {}
     for m in metrics:
         streams.setdefault(m.stream.probe, []).append(m)
@@ -34,7 +35,7 @@ def with_variants(findings: Sequence[Finding], metrics: Sequence[StreamMetrics],
     for finding in findings:
         said = []
         if finding.severity == "error" and (probe := probes.get(finding.probe)) is not None:
-            for twin in variants_of(scenario, probe):
+            for twin in twins[finding.probe]:
                 said += _compared(finding, probe, twin, errors, streams)
         result.append(msgspec.structs.replace(finding, message=" ".join([finding.message, *said])))
     return tuple(result)

@@ -131,7 +131,7 @@ def from_lines(lines: Iterable[bytes], *, file: str) -> Recording:
         started_at=header.started_at,
         shard=header.shard,
         scenario=header.scenario,
-        environment=end.environment if end else Environment(version="", python="", platform=""),
+        environment=end.environment if end else unfinished.machine or Environment(version="", python="", platform=""),
         streams=tuple(streams),
         fallbacks=tuple(fallbacks),
         services=tuple(services),

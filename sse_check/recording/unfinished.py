@@ -19,7 +19,8 @@ from msgspec import Struct
 
 from sse_check.columns import Number, Numbers, Texts
 from sse_check.escape import json_text
-from sse_check.recording.model import Events, Reads, RecordingError, StreamRecording
+from sse_check.quantities import MOST_NS, Count, Ns
+from sse_check.recording.model import Environment, Events, Reads, RecordingError, StreamRecording
 
 _COLUMNS: Final = frozenset({"reads", "events", "comments_ns"})
 
@@ -30,8 +31,8 @@ class Opened(StreamRecording, frozen=True, kw_only=True, tag="open", omit_defaul
     `zero_ns` is the stream's zero by the run's clock. While it is not `over`, its end is how it is to be taken if nothing follows.
     """
 
-    number: int
-    zero_ns: int
+    number: Count
+    zero_ns: Ns
     over: bool
 
 
@@ -41,8 +42,8 @@ class Rows(Struct, frozen=True, kw_only=True, array_like=True):
     `kernel_reads` is how many of all its reads so far the kernel stamped. A single type or ID stands for that of all the events.
     """
 
-    number: int
-    kernel_reads: int
+    number: Count
+    kernel_reads: Count
     reads_ns: bytes
     errors_ns: bytes
     wire_bytes: bytes
@@ -65,10 +66,11 @@ class RowsLine(Struct, frozen=True, kw_only=True, tag_field="record", tag="rows"
     rows: list[Rows]
 
 
-class Beat(Struct, frozen=True, kw_only=True, tag_field="record", tag="beat"):
-    """All that had come by this time of the run's clock stands before this line."""
+class Beat(Struct, frozen=True, kw_only=True, tag_field="record", tag="beat", omit_defaults=True):
+    """All that had come by this time of the run's clock stands before this line; the `machine` so far, where that is new."""
 
-    at_ns: int
+    at_ns: Ns
+    machine: Environment | None = None
 
 
 _encode: Final = msgspec.json.Encoder().encode_lines
@@ -85,9 +87,9 @@ def rows_line(rows: Sequence[Rows]) -> bytes:
     return json_text(_encode((RowsLine(rows=list(rows)),)))
 
 
-def beat_line(at_ns: int) -> bytes:
+def beat_line(at_ns: int, machine: Environment | None = None) -> bytes:
     """The end of a round over all streams."""
-    return _encode((Beat(at_ns=at_ns),))
+    return json_text(_encode((Beat(at_ns=at_ns, machine=machine),)))
 
 
 def as_bytes(column: "array[int]") -> bytes:
@@ -147,14 +149,14 @@ class _Columns:
         known = {name: getattr(stream, name) for name in StreamRecording.__struct_fields__ if name not in _COLUMNS}
         if not stream.over:
             last = max((beat_ns, *self.reads_ns[-1:], zero + (stream.times.head_ns or 0)))
-            known["times"] = msgspec.structs.replace(stream.times, ended_ns=last - zero)
+            known["times"] = msgspec.structs.replace(stream.times, ended_ns=_since(zero, array("q", [last]))[0])
             known["last_event_id"] = self.event_ids[-1] if self.event_ids else stream.last_event_id
         known["clock"] = "kernel" if self.kernel_reads == count > 0 else "mixed" if self.kernel_reads else "user"
         return StreamRecording(
             **known,
             reads=Reads(
                 at_ns=_since(zero, self.reads_ns),
-                error_ns=self.errors_ns,
+                error_ns=_since(0, self.errors_ns),
                 wire_bytes=self.wire_bytes,
                 body_bytes=self.body_bytes,
                 mid_event=self.mid_event,
@@ -174,9 +176,10 @@ class _Columns:
 
 
 class Unfinished:
-    """Puts the streams of a run that is not over together from the lines of its file."""
+    """Puts the streams of a run that is not over together from the lines of its file; `machine` is what was last said of that."""
 
     def __init__(self) -> None:
+        self.machine: Environment | None = None
         self._opened: dict[int, Opened] = {}
         self._columns: dict[int, _Columns] = {}
         self._beat_ns = 0
@@ -187,6 +190,7 @@ class Unfinished:
             self._opened[line.number] = line
         elif isinstance(line, Beat):
             self._beat_ns = line.at_ns
+            self.machine = line.machine or self.machine
         else:
             for rows in line.rows:
                 try:
@@ -219,5 +223,8 @@ def _as_many(texts: list[str], count: int) -> Iterable[str]:
 
 
 def _since(zero: int, times: "array[int]") -> "array[int]":
-    """Times since a moment."""
-    return array("q", map((-zero).__add__, times))
+    """Times since a moment. Raises OverflowError where one is such as no run has (quantities.py)."""
+    since = array("q", map((-zero).__add__, times))
+    if since and not -MOST_NS <= min(since) <= max(since) <= MOST_NS:
+        raise OverflowError("a time that no clock shows")
+    return since

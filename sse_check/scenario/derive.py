@@ -1,7 +1,7 @@
 """What follows from a scenario: the order of its services, what compares with what, how long a stream is watched. Pure."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -13,6 +13,8 @@ _VARIANTS: Final = (
     ("protocol", (("http/1.1", "over HTTP/1.1"), ("h2", "over HTTP/2"))),
     ("ip", (("v4", "over IPv4"), ("v6", "over IPv6"))),
 )
+# So many probes are looked at that ask the same: four are what `both` makes of one.
+_MOST_ALIKE: Final = 16
 # What stands behind the name of such a variant.
 VARIANT_NAMES: Final = tuple(called for _, values in _VARIANTS for _, called in values)
 
@@ -60,13 +62,17 @@ def split(probe: Probe) -> tuple[Probe, ...]:
     return tuple(probes)
 
 
-def variants_of(scenario: Scenario, probe: Probe) -> tuple[Probe, ...]:
-    """The probes that ask the same as this one, over another protocol or another version of IP."""
-
-    def same(p: Probe) -> Any:
-        return msgspec.structs.replace(p, name="", protocol="both", ip="both")
-
-    return tuple(other for other in scenario.probes if other is not probe and same(other) == same(probe))
+def variants_of(scenario: Scenario) -> dict[str, tuple[Probe, ...]]:
+    """For each probe, by its name, those that ask the same over another protocol or another version of IP."""
+    encoder = msgspec.json.Encoder(order="deterministic")
+    asked = [encoder.encode(msgspec.structs.replace(probe, name="", protocol="both", ip="both")) for probe in scenario.probes]
+    alike: dict[bytes, list[Probe]] = {}
+    for probe, what in zip(scenario.probes, asked, strict=True):
+        alike.setdefault(what, []).append(probe)
+    return {
+        probe.name: tuple(other for other in alike[what][:_MOST_ALIKE] if other is not probe)
+        for probe, what in zip(scenario.probes, asked, strict=True)
+    }
 
 
 def start_order(services: dict[str, Service]) -> list[str]:
@@ -75,11 +81,10 @@ def start_order(services: dict[str, Service]) -> list[str]:
     >>> start_order({"edge": Service(image="nginx", in_front_of="app"), "app": Service(build=".")})
     ['app', 'edge']
     """
-    order: list[str] = []
+    order: dict[str, None] = {}
     for name in services:
-        behind = [name, *_behind(services, name)]
-        order += [found for found in reversed(behind) if found not in order]
-    return order
+        order.update(dict.fromkeys(reversed([name, *_behind(services, name)])))
+    return list(order)
 
 
 def _behind(services: dict[str, Service], name: str) -> Iterator[str]:

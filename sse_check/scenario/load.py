@@ -29,8 +29,11 @@ from sse_check.units import Unreadable
 
 _VARIABLE: Final = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_HEADER: Final = re.compile(r"^(?!.*\.body\.).*\bheaders\.")  # the path of a header's value
 # Aliases make a small file mean a large tree; what they mean is visited once for each mention, up to here.
 _MAX_VISITS: Final = 50_000
+# More mistakes than are told (mistakes.py), as they come in the order of the file but for aliases; each is looked into.
+_MAX_NOTED: Final = 1000
 
 
 # Why a file that the scenario names cannot be used, or None.
@@ -144,6 +147,8 @@ class _Walk:
         mistake = Mistake(file=self.file, line=line, column=column, path=path, wrong=wrong, right=right)
         if mistake not in self.mistakes:
             self.mistakes.append(mistake)
+        if len(self.mistakes) >= _MAX_NOTED:
+            raise ScenarioError(self.mistakes)
 
     # --- walking --------------------------------------------------------------------------------------------------
 
@@ -295,6 +300,8 @@ class _Walk:
                 number = json.loads(text)
             except ValueError:
                 return text
+            if isinstance(number, int) and not -(2**63) <= number < 2**64:
+                raise self.wrong(node, path, "the number has more than 64 bits.", "Write it in quotes, if a text is what is wanted.")
             return number if math.isfinite(number) else text
         return text
 
@@ -339,8 +346,6 @@ class _Walk:
             value = self.variables.values[name]
             if not value:
                 empty.append(name)
-            elif _SURROGATE.search(value):  # how Python has a byte of the environment that is no UTF-8
-                unreadable.append(name)
             return value
 
         if _SURROGATE.search(node.value):
@@ -349,11 +354,10 @@ class _Walk:
             )
         missing: list[str] = []
         empty: list[str] = []
-        unreadable: list[str] = []
         text = _VARIABLE.sub(put_in, node.value)
         if missing and self.variables.assume:
             raise _Assumed
-        for name in missing:
+        for name in dict.fromkeys(missing):
             near = difflib.get_close_matches(name, self.variables.values, 1)
             hint = f"Did you mean ${{{near[0]}}}? " if near else ""
             self.wrong(
@@ -366,10 +370,11 @@ class _Walk:
             self.wrong(
                 node, path, f"the variable {name} is empty.", "Give it a value; GitHub hands no secrets to workflows started from a fork."
             )
-        for name in unreadable:
-            self.wrong(node, path, f"the variable {name} holds a byte that is not UTF-8.", "Give it a value that is UTF-8 text.")
-        if missing or empty or unreadable:
+        if missing or empty:
             raise _Skip
+        if _SURROGATE.search(text) and not _HEADER.search(path):  # how Python has a byte of the environment that is no UTF-8
+            right = "Give it a value that is UTF-8 text; only a header's may be of any bytes."
+            raise self.wrong(node, path, f'the value of "{node.value}" holds a byte that is not UTF-8.', right)
         return text
 
 

@@ -15,6 +15,7 @@ from sse_check.scenario.values import nearest
 from sse_check.units import format_duration
 
 _MAX_SERVICES = 10
+_MOST_STREAMS = 200_000  # all are planned before the first is opened, in half a kilobyte each
 _MOST_CONFIDENCE = 99.9999  # beyond it the events of no run are enough, and further on a float cannot hold the share
 
 
@@ -55,6 +56,8 @@ def check_sense(
         if known and (mistake := ramp_mistake(scenario, probe)) is not None:
             wrong_at(f"{at}.ramp", *mistake)
         _check_way(scenario, probe, at, wrong_at)
+    if (streams := sum(probe.stream_count * len(split(probe)) for probe in scenario.probes)) > _MOST_STREAMS:
+        wrong_at("probes", f"{streams:,} streams are asked for in all.", f"At most {_MOST_STREAMS:,} are opened in a run.")
     _check_confidence(scenario.criteria, wrong_at)
     for number, fallback in enumerate(scenario.fallbacks):
         at = f"fallbacks[{number}]"
@@ -161,6 +164,7 @@ def _check_services(scenario: Scenario, wrong_at: Callable[[str, str, str], None
     services = scenario.services
     if len(services) > _MAX_SERVICES:
         wrong_at("services", f"{len(services)} services are named.", f"At most {_MAX_SERVICES} are started.")
+        return  # to look at each beside all others would take long
     for name, service in services.items():
         at = f"services.{name}"
         if name == "localhost":

@@ -115,8 +115,7 @@ def _checked_url(text: str, schemes: tuple[str, ...]) -> str:
     example = f"{schemes[-1]}://{text.removeprefix('//')}" if text.strip() else f"{schemes[-1]}://app.example.test"
     if re.search(r"[\x00-\x20\x7f]", text):
         raise Unreadable(f'"{text}" holds a blank or a control character.', "Write it percent-encoded, %20 for a blank.")
-    if not is_text(text):
-        raise Unreadable(f'"{text}" holds a byte that is not UTF-8.', "Write it percent-encoded, %FF for the byte.")
+    _check_utf8(text)
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -136,7 +135,13 @@ def _checked_url(text: str, schemes: tuple[str, ...]) -> str:
     return text
 
 
+def _check_utf8(text: str) -> None:
+    if not is_text(text):  # a secret may be of any bytes
+        raise Unreadable(f'"{text}" holds a byte that is not UTF-8.', "Write it percent-encoded, %FF for the byte.")
+
+
 def _check_path(text: str) -> str:
+    _check_utf8(text)
     if "://" in text.partition("?")[0]:
         raise Unreadable(f'"{text}" is a whole URL.', "Use the key url for it, or write only its path.")
     if not text.startswith("/"):

@@ -47,6 +47,7 @@ def _changed(value: Any, chance: random.Random) -> Any:
         if isinstance(old, bool):
             container[key] = not old
         elif isinstance(old, int | float):
+            old = old if abs(old) < 1e300 else 1
             container[key] = chance.choice(
                 (chance.choice(ODD_NUMBERS), -old, old + 1, old * 1000, chance.randint(-10, 10), old * chance.random())
             )

@@ -141,6 +141,7 @@ def _by_library(coding: str, body: bytes) -> bytes | None:
 # --- HTTP -------------------------------------------------------------------------------------------------------------
 
 _LOOP = asyncio.new_event_loop()
+_WALL_NS: Final = 1_768_473_000 * 10**9  # the wall clock when the clock here shows 0
 _URL: Final = "https://app.example.test/events"
 _EMPTY: Final = StreamPlan(
     probe="wallet", stream=1, phase="stream", request=Request(method="GET", url=_URL, headers=()), until=Until(), timeout=30.0
@@ -183,7 +184,7 @@ class _Seen:
 
     def __init__(self, live: LiveStream, trace: Trace, end: End) -> None:
         self.end = end
-        live.traces = [trace]
+        live.traces, live.end, live.wall_distance_ns = [trace], end, -_WALL_NS
         frozen = live.freeze(end, redactor=Redactor(), run_started_ns=0)
         self.recorded: StreamRecording = frozen
         events = frozen.events
