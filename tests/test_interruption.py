@@ -1,18 +1,19 @@
 """Signals: the first asks for an orderly end, from the program's start to its end, and the second breaks nothing off."""
 
+import asyncio
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import pytest
 
 from sse_check.interruption import Interruption
-from tests.support.process import COMMAND, ROOT
+from tests.support.process import COMMAND, ROOT, sse_check
+from tests.support.servers import Endless, raw_server
 
 
 @pytest.fixture(autouse=True)
@@ -62,24 +63,23 @@ def test_a_signal_that_came_before_is_asked_at_once():
             assert asked == ["SIGINT"]
 
 
-def test_a_second_signal_does_not_break_off_the_report(server, tmp_path):
+async def test_a_second_signal_does_not_break_off_the_report(tmp_path):
     """
     SIGINT and, while its report is written, SIGTERM: the report is whole, and the status is the first one's.
     """
-    process = subprocess.Popen(
-        [*COMMAND, "probe", f"{server}/events?count=500&every=50ms", "--report-dir", str(tmp_path / "report")],
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    time.sleep(1.5)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
-        if process.poll() is None:
-            process.send_signal(number)
-            time.sleep(0.03)
-    assert process.wait(10) == 130
-    judged = subprocess.run(
-        [sys.executable, "-m", "sse_check", "judge", str(tmp_path / "report/recording.ndjson")],
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=30, check=False,
-    )  # fmt: skip
+    endless = Endless()
+    async with raw_server(endless) as base:
+        process = await asyncio.create_subprocess_exec(
+            *COMMAND, "probe", f"{base}/", "--report-dir", str(tmp_path / "report"),
+            env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        await asyncio.wait_for(endless.begun.wait(), 30)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+            if process.returncode is None:
+                process.send_signal(number)
+                await asyncio.sleep(0.03)
+        assert await asyncio.wait_for(process.wait(), 30) == 130
+    judged = sse_check("judge", tmp_path / "report/recording.ndjson")
     assert judged.returncode == 3
     assert "SIGINT" in judged.stdout
     assert (tmp_path / "report/junit.xml").is_file()
@@ -101,7 +101,7 @@ def test_a_fallback_that_hangs_does_not_cost_what_was_measured(server, tmp_path)
         connection, _ = deaf.accept()
         with connection:
             process.send_signal(signal.SIGINT)
-            said, _ = process.communicate(timeout=5)
+            said, _ = process.communicate(timeout=30)
     assert process.returncode == 130
     report = json.loads(said)
     assert (report["verdict"], report["interrupted"], report["findings"][0]["code"]) == ("inconclusive", "SIGINT", "http-error")
@@ -112,18 +112,20 @@ def test_a_resolver_that_does_not_answer_holds_up_no_report(tmp_path):
     The system's resolver blocks for half a minute; the end of the program does not wait for it.
     """
     code = (
-        "import socket, sys, time; socket.getaddrinfo = lambda *a, **k: time.sleep(60)\n"
+        "import socket, sys, time; socket.getaddrinfo = lambda *a, **k: print('asked', flush=True, file=sys.stderr) or time.sleep(60)\n"
         "from sse_check.cli import main; sys.exit(main(['probe', 'http://app.example.test/', '--format', 'json']))"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
     )
-    time.sleep(1.5)
+    assert process.stderr is not None
+    while process.stderr.readline() != "asked\n":
+        assert process.poll() is None
     process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=5)
+    said, _ = process.communicate(timeout=30)
     assert process.returncode == 143
     assert json.loads(said)["interrupted"] == "SIGTERM"

@@ -20,6 +20,9 @@ from sse_check.units import parse_duration
 
 _MAX_COUNT: Final = 1_000_000
 _MAX_SIZE: Final = 1024 * 1024
+# Connections that wait to be accepted; the system allows fewer (net.core.somaxconn). Where they find no place, a client asks again
+# after a second (RFC 6298, section 2.1), and the stream looks as if the deployment had held it back.
+_BACKLOG: Final = 4096
 
 _OPEN: Final = web.AppKey("open streams", dict[str, int])
 
@@ -164,7 +167,7 @@ async def serving(host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
     runner = web.AppRunner(application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port)
+        site = web.TCPSite(runner, host, port, backlog=_BACKLOG)
         await site.start()
         bound = runner.addresses[0]
         shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
