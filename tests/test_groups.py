@@ -29,6 +29,8 @@ def test_whatever_starts_a_browser_shares_it():
         ("lab/test_lab.py::test_a[nginx]", "lab/test_lab.py::test_b[nginx]", False),
         ("container/test_services.py::test_a", "container/test_workflows.py::test_the_pull_requests_example[default]", True),
         ("container/test_services.py::test_a", "container/test_workflows.py::test_b", False),
+        ("container/test_workflows.py::test_a[1]", "container/test_workflows.py::test_a[2]", True),
+        ("container/test_workflows.py::test_a[1]", "container/test_workflows.py::test_b[1]", False),
         ("test_cli.py::test_a[1]", "test_cli.py::test_a[2]", False),
     ],
 )

@@ -174,6 +174,7 @@ def counted(report: dict[str, Any]) -> list[tuple[Any, ...]]:
     return [(r["probe"], r["stream"], r["passed"], r["total_events"], r["expected_events"], r["codes"]) for r in report["test_results"]]
 
 
+@pytest.mark.alone  # they have to be there by an instant
 def test_shards_on_the_command_line(tmp_path):
     """
     Three machines with a share each: none says yes by itself, all together say what one machine says, and two of them are an error.

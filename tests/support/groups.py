@@ -13,31 +13,27 @@ from typing import Final
 
 from xdist.scheduler import LoadScopeScheduling
 
-# What the first part of a test's ID has in common with the others of its group.
+# The beginning of a test's ID, and the group: what is in the pattern's brackets is part of its name.
 GROUPS: Final = tuple(
-    map(
-        re.compile,
-        (
-            # Each starts a browser, which takes most of a processor.
-            r"tests/lab/test_(?P<browser>browser|hostile_server|junit|page|pictures|summary_rendering)\.py::",
-            # The server and the clients are compiled once.
-            r"tests/lab/test_(?P<benchmarks>benchmarks)\.py::",
-            # A case is measured once.
-            r"tests/lab/test_(?P<limits>limits)\.py::[^\[]*(?P<case>\[.*)",
-            # Each counts what is left on the engine, and a run removes what another has left.
-            r"tests/container/(?P<services>test_services\.py::|test_workflows\.py::test_the_pull_requests_example)",
-        ),
+    (re.compile(pattern), group)
+    for pattern, group in (
+        # Each starts a browser, which takes most of a processor.
+        (r"tests/lab/test_(?:browser|hostile_server|junit|page|pictures|summary_rendering)\.py::", "browser"),
+        # The server and the clients are compiled once.
+        (r"tests/lab/test_benchmarks\.py::", "benchmarks"),
+        # A case is measured once.
+        (r"tests/lab/test_limits\.py::\w+(\[.*)", r"limits\1"),
+        # Each counts what is left on the engine, and a run removes what another has left.
+        (r"tests/container/(?:test_services\.py::|test_workflows\.py::test_the_pull_requests_example)", "services"),
+        # act calls its containers after the workflow and the job.
+        (r"tests/container/test_workflows\.py::(\w+)", r"workflow \1"),
     )
 )
 
 
 def group_of(test: str) -> str:
     """The group of a test by its ID; one of its own where it has none."""
-    for pattern in GROUPS:
-        if match := pattern.match(test):
-            name = next(iter(match.groupdict()))
-            return name + match.groupdict().get("case", "")
-    return test
+    return next((match.expand(group) for pattern, group in GROUPS if (match := pattern.match(test))), test)
 
 
 class Grouped(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist has no types
