@@ -13,6 +13,9 @@ moved a rate, and nothing of how the next run, or the next deployment, differs f
 
 import math
 from statistics import NormalDist
+from typing import Final
+
+_SUREST: Final = 1 - 1e-12  # seven standard deviations
 
 
 def wilson(successes: int, of: int, confidence: float) -> tuple[float, float]:
@@ -56,4 +59,5 @@ def more_events(successes: int, of: int, limit: float, confidence: float) -> int
 
 
 def _deviations(confidence: float) -> float:
-    return NormalDist().inv_cdf((1 + confidence / 100) / 2)
+    # A scenario's confidence is checked; that of a recording, which anybody may have written, can be one that there is not.
+    return NormalDist().inv_cdf(min((1 + confidence / 100) / 2, _SUREST))

@@ -167,3 +167,14 @@ def test_a_confidence_that_nothing_can_have_is_a_mistake_of_the_scenario(criteri
     with pytest.raises(ScenarioError) as raised:
         load(text.encode(), file="test.yml")
     assert [(m.line, m.path, f"{m.wrong} {m.right}") for m in raised.value.mistakes] == [(2, "criteria.confidence", wrong)]
+
+
+@pytest.mark.parametrize("confidence", [0.0, 100.0])
+def test_a_confidence_that_there_is_not_has_an_interval_too(confidence: float) -> None:
+    """
+    A recording may name one; its verdict is as good as its scenario, and no defect.
+    """
+    low, high = wilson(18, 20, confidence)
+    assert 0.0 <= low <= 90.0 <= high <= 100.0
+    assert rate_met(18, 20, 90.0, confidence) in (True, None)
+    assert more_events(19, 20, 90.0, confidence)

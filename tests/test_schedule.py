@@ -75,7 +75,7 @@ async def test_the_budget_ends_the_run_and_keeps_what_was_measured():
     """
     async with raw_server(_silence) as base:
         recording = await _run(
-            f"version: 1\nbudget: 1500ms\ntarget: {{url: '{base}'}}\nprobes: [{{name: a, path: /a}}, {{name: b, path: /b}}]\n"
+            f"version: 1\nbudget: 3s\ntarget: {{url: '{base}'}}\nprobes: [{{name: a, path: /a}}, {{name: b, path: /b}}]\n"
         )
     assert recording.interrupted == "budget"
     assert [(s.probe, s.ended, s.reason, len(s.events)) for s in recording.streams] == [("a", "timeout", "budget", 1)]
