@@ -15,13 +15,14 @@ import math
 from statistics import NormalDist
 from typing import Final
 
-_SUREST: Final = 1 - 1e-12  # seven standard deviations
+# In percent. Beyond it the events of no run are enough, and further on a float cannot hold the share.
+MOST_CONFIDENCE: Final = 99.9999
 
 
 def wilson(successes: int, of: int, confidence: float) -> tuple[float, float]:
     """The interval of a share, in percent: 18 of 20 at 95 % -> 69.9 to 97.2. All and none have their ends exactly; of nothing: 0 to 100.
 
-    `confidence` is in percent, above 0 and below 100.
+    `confidence` is in percent; one beyond MOST_CONFIDENCE is that.
     """
     if not of:
         return 0.0, 100.0
@@ -49,15 +50,14 @@ def more_events(successes: int, of: int, limit: float, confidence: float) -> int
     """About how many more events would decide, were the share to stay as it is; None where no number would.
 
     From the inequality above: n >= z² * p * (1 - p) / (k/n - p)², with the limit as p. 19 of 20 at 95 %, limit 90 % -> 119.
-    None: the share is the limit itself.
+    None: the share is the limit itself, or too near to it.
     """
     share, wanted = successes / of, limit / 100
-    if share == wanted:
+    if (apart := (share - wanted) ** 2) == 0:
         return None
-    needed = _deviations(confidence) ** 2 * wanted * (1 - wanted) / (share - wanted) ** 2
+    needed = _deviations(confidence) ** 2 * wanted * (1 - wanted) / apart
     return max(1, math.ceil(needed) - of) if needed < 1e15 else None
 
 
 def _deviations(confidence: float) -> float:
-    # A scenario's confidence is checked; that of a recording, which anybody may have written, can be one that there is not.
-    return NormalDist().inv_cdf(min((1 + confidence / 100) / 2, _SUREST))
+    return NormalDist().inv_cdf((1 + min(confidence, MOST_CONFIDENCE) / 100) / 2)

@@ -34,6 +34,7 @@ class StreamMetrics:
     `expected` has no events that were not due yet when the run was ended early; `reach` has them.
     `longest_gap` is the longest time between two events that follow each other. Signs of life are events and comments:
     `pause` is the longest time between two of them, `silence` that between the last (else the head) and the stream's end.
+    A server may answer before it is asked: what came before the request counts as come with it.
     `replayed` are time stamps which show that the events were made before they were asked for.
 
     An event may have arrived before its stamp: the first by `first_event_error`, 99 of 100 by no more than `error_p99`; None
@@ -87,7 +88,7 @@ class StreamMetrics:
         Events at 0.2, 0.9, 1.0 with 0, 3, 4 characters -> 0.9, 1.0.
         """
         pairs = zip(self.stream.events.at_ns, self.stream.events.tokens, strict=False)
-        return tuple(at / _NS for at, characters in pairs if characters > 0)
+        return tuple(max(0.0, at / _NS) for at, characters in pairs if characters > 0)
 
     @property
     def token_gap_median(self) -> float | None:
@@ -131,8 +132,8 @@ def measure(stream: StreamRecording, probe: Probe, criteria: Criteria, calibrati
     if errors and in_time < len(at):
         early = map(sub, lateness(at, stamps, criteria), Seconds(errors))
         maybe = sum(late <= criteria.event_deadline for late in early)
-    head = None if stream.times.head_ns is None else stream.times.head_ns / _NS
-    ended = stream.times.ended_ns / _NS
+    head = None if stream.times.head_ns is None else max(0.0, stream.times.head_ns / _NS)
+    ended = max(0.0, stream.times.ended_ns / _NS)
     if stream.reason in ENDED_EARLY:
         reach = reach_of(probe, criteria, came=len(at), on_time=maybe, age=ended)
         expected = max(reach.on_time + reach.missed, min(len(at), known_events(probe) or len(at)))
@@ -152,12 +153,12 @@ def measure(stream: StreamRecording, probe: Probe, criteria: Criteria, calibrati
         reach=reach,
         maybe_on_time=min(maybe, expected),
         connection=head,
-        first_event=at[0] if at else None,
-        last_event=at[-1] if at else None,
+        first_event=max(0.0, at[0]) if at else None,
+        last_event=max(0.0, at[-1]) if at else None,
         ended=ended,
-        longest_gap=max(_gaps(at_ns)) / _NS if len(at) > 1 else None,
+        longest_gap=max(0, max(_gaps(at_ns))) / _NS if len(at) > 1 else None,
         pause=max(_gaps(alive), default=0) / _NS,
-        silence=ended - max([head or 0.0, *Seconds(alive[-1:])]),
+        silence=max(0.0, ended - max([head or 0.0, *Seconds(alive[-1:])])),
         first_event_error=errors[0] / _NS if errors else None,
         error_p99=None if p99 is None else p99 / _NS,
     )

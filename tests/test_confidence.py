@@ -32,6 +32,14 @@ def test_the_interval_is_the_published_one(successes: int, of: int, low: float, 
     assert wilson(successes, of, 95.0) == pytest.approx((low, high), abs=0.005)
 
 
+def test_a_limit_that_is_hardly_any_and_a_confidence_that_is_all_have_their_answers():
+    """
+    A recording may hold any of both: no figure becomes infinite, and nothing is divided by nothing.
+    """
+    assert more_events(0, 20, 1e-300, 95.0) is None
+    assert wilson(19, 20, 100.0) == wilson(19, 20, 99.9999)
+
+
 @given(COUNTS, st.sampled_from([50.0, 80.0, 95.0, 99.9]), st.floats(1, 99))
 def test_a_limit_is_decided_where_the_counted_share_is_too_far_from_it_for_chance(counts: tuple[int, int], confidence: float, limit: float):
     """

@@ -170,14 +170,14 @@ def _arm(m: StreamMetrics, *, hears: bool) -> _Arm | None:
         open_still = stream.head is None and stream.ended in ("timeout", "until")
         if asked.kind == "heartbeat" and open_still and hears:  # sent, and held back together with the head
             return _Arm(role="heartbeat", every=asked.every, size=asked.size, cut=False, age=m.ended, silence=0.0, longest=m.ended, beats=0)
-        age = m.ended if stream.times.head_ns is None else stream.times.head_ns / 1e9
+        age = m.ended if m.connection is None else m.connection
         # Who refuses at once has not waited.
         if asked.kind != "first-byte" or not (open_still or (waited and age >= LONG_SILENCE_S)):
             return None
         return _Arm(role="first-byte", every=0.0, size=0, cut=waited, age=age, silence=age, longest=0.0, beats=0)
     # A read without a byte of the body is the mark that ends it, written by whoever cut the stream: no sign of life.
     came = [at / 1e9 for at, size in zip(stream.reads.at_ns, stream.reads.body_bytes, strict=False) if size]
-    alive = [stream.times.head_ns / 1e9 if stream.times.head_ns is not None else 0.0, *came]
+    alive = [m.connection or 0.0, *came]
     gaps = [later - earlier for earlier, later in itertools.pairwise(alive)]
     role: Role = asked.kind
     if not obeyed:

@@ -255,7 +255,7 @@ def _stream_result(m: StreamMetrics, passed: bool | None, codes: tuple[str, ...]
         on_time_events=m.on_time,
         maybe_on_time_events=m.maybe_on_time,
         success_rate=m.success_rate,
-        connection_time=_seconds(times.head_ns),
+        connection_time=_rounded(m.connection),
         first_event_time=_rounded(m.first_event),
         first_event_error=_rounded(m.first_event_error),
         last_event_time=_rounded(m.last_event),

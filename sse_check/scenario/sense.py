@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from sse_check.confidence import MOST_CONFIDENCE
 from sse_check.hosts import why_never
 from sse_check.scenario.derive import split, start_order, stream_timeout
 from sse_check.scenario.model import Criteria, LimitSearch, Probe, Scenario
@@ -16,7 +17,6 @@ from sse_check.units import format_duration
 
 _MAX_SERVICES = 10
 _MOST_STREAMS = 200_000  # all are planned before the first is opened, in half a kilobyte each
-_MOST_CONFIDENCE = 99.9999  # beyond it the events of no run are enough, and further on a float cannot hold the share
 
 
 def check_sense(
@@ -107,7 +107,7 @@ def _check_confidence(criteria: Criteria, wrong_at: Callable[[str, str, str], No
     confidence = criteria.confidence
     if confidence is None:
         return
-    if not 0 < confidence <= _MOST_CONFIDENCE:
+    if not 0 < confidence <= MOST_CONFIDENCE:
         wrong_at("criteria.confidence", f"nothing is measured with {confidence:g} % confidence.", "Write for example 95%.")
     if criteria.success_rate == 100:
         wrong_at(

@@ -61,7 +61,7 @@ def judged_and_reported(value: Recording, *, lightly: bool = False) -> Report:
     try:
         before = read_run(raw, "report.json")
     except BaselineError as error:
-        hold("Expected `float` >= 0.0" in str(error), "only a report with times before the request is no baseline")
+        hold("Expected `float` >= 0.0" in str(error), f"only a report with times that run backwards is no baseline: {error}")
         compared = build_report(value, baseline=read_run(report_json(build_report(_NOW).result), "report.json"))
     else:
         compared = build_report(value, baseline=before)

@@ -6,7 +6,7 @@ from typing import Any, get_args
 import msgspec
 from hypothesis import strategies as st
 
-from sse_check.quantities import MOST_SECONDS
+from sse_check.quantities import MOST_NS, MOST_SECONDS
 from sse_check.recording import (
     Arm,
     Calibration,
@@ -25,7 +25,7 @@ from sse_check.scenario import LimitSearch, Probe, Resume, Scenario
 from tests.support.streams import QUIET, probe, scenario
 
 _TIMES = st.integers(0, 120 * 10**9)
-_ANY_TIMES = st.integers(-(10**18), 10**18)  # all that a recording may hold
+_ANY_TIMES = st.integers(-MOST_NS, MOST_NS)  # all that a recording may hold
 _ANY_COUNTS = st.integers(0, 10**12)
 _NUMBERS = st.one_of(
     st.none(), st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False), st.integers(1_700_000_000, 1_800_000_000)
