@@ -17,7 +17,7 @@ from typing import Final
 
 import pytest
 
-from sse_check.eventstream import Event, EventStreamParser
+from sse_check.eventstream import Columns, Event, EventStreamParser
 from sse_check.live import LiveStream
 from sse_check.planning import Planner
 from sse_check.probe import Stop, observe
@@ -44,9 +44,9 @@ class Keeping(EventStreamParser):
         super().__init__()
         self.events: list[Event] = []
 
-    def feed(self, data: bytes) -> list[Event]:
-        made = super().feed(data)
-        self.events += made
+    def feed_columns(self, data: bytes) -> Columns:
+        made = super().feed_columns(data)
+        self.events += map(Event._make, zip(*made, strict=True))
         return made
 
 
