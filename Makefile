@@ -22,7 +22,7 @@ fuzz: .venv/.dev .venv/.fuzz  ## each target of tests/fuzz for a minute; FUZZ="p
 	$(BIN)/python -m tests.fuzz --seconds $(or $(FUZZ_SECONDS),60) $(FUZZ)
 
 lab: .venv/.dev .venv/.lab  ## the tests against real proxies, which .ci/install-lab installs; prints the confusion matrix
-	$(BIN)/python -m pytest -n 6 tests/lab
+	$(BIN)/python -m pytest -n 4 tests/lab
 
 container: .venv/.dev .venv/.workflows  ## the image, and the action as GitHub's runner runs it; .ci/install-container starts the engine
 	$(BIN)/python -m pytest -n 3 tests/container

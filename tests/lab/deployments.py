@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.lab.cases import Case
 from tests.lab.proxies import dead_origin, quiet_origin, running
-from tests.support.process import sse_check
+from tests.support.process import sse_check, sse_check_in_time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,7 @@ def observe(case: Case, embedded: str, directory: Path) -> Outcome:
     scenario = directory / "scenario.yml"
     with deployed(case, embedded) as base:
         scenario.write_text(json.dumps(case.scenario(base)))  # JSON is YAML
-        ran = sse_check("run", scenario, "--report-dir", directory / "run")
+        ran = sse_check_in_time("run", scenario, "--report-dir", directory / "run")
     judged = sse_check("judge", directory / "run/recording.ndjson", "--report-dir", directory / "judge")
     return Outcome(
         status=ran.returncode,

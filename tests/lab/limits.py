@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.lab.proxies import APACHE, CADDY, ENVOY, HAPROXY, NGINX, TRAEFIK, VARNISH, Config, Proxy, running
-from tests.support.process import serving, sse_check
+from tests.support.process import serving, sse_check_in_time
 
 # They mostly wait; more at once, and the measuring machine itself would be late.
 AT_ONCE: Final = 5
@@ -130,7 +130,7 @@ def measure(case: LimitCase, embedded: str, directory: Path) -> Measured:
             probe["compare"] = {"direct": f"{rest[0]}/events"}
         scenario = directory / "scenario.yml"
         scenario.write_text(json.dumps({"version": 1, "name": case.name, "target": {"url": edge}, "probes": [probe]}))
-        done = sse_check("run", scenario, "--report-dir", directory / "report")
+        done = sse_check_in_time("run", scenario, "--report-dir", directory / "report")
     return Measured(status=done.returncode, report=json.loads((directory / "report/report.json").read_text()), stderr=done.stderr)
 
 

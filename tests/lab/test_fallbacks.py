@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 
 from tests.lab.proxies import APACHE, CADDY, ENVOY, HAPROXY, NGINX, TRAEFIK, Config, Proxy, running
-from tests.support.process import sse_check
+from tests.support.process import sse_check, sse_check_in_time
 
 pytestmark = pytest.mark.lab
 
@@ -43,7 +43,7 @@ def run(proxy: Proxy, config: Config, server: str, directory: Path, stream: str,
             "fallbacks": fallbacks,
         }
         scenario.write_text(json.dumps(told))  # JSON is YAML
-        done = sse_check("run", scenario, "--report-dir", directory / "run")
+        done = sse_check_in_time("run", scenario, "--report-dir", directory / "run")
     again = sse_check("judge", directory / "run/recording.ndjson", "--report-dir", directory / "judge")
     assert done.returncode == again.returncode, done.stderr + again.stderr
     assert (directory / "run/report.json").read_bytes() == (directory / "judge/report.json").read_bytes()

@@ -12,7 +12,7 @@ from tests.lab.cases import CASES, Case
 from tests.lab.deployments import origin_of, prime
 from tests.lab.over_tls import running_over_tls
 from tests.lab.proxies import HAPROXY, NGINX
-from tests.support.process import sse_check
+from tests.support.process import sse_check_in_time
 
 pytestmark = pytest.mark.lab
 
@@ -122,7 +122,7 @@ def asked(scenario: dict[str, Any], directory: Path) -> Outcome:
         probe["protocol"] = "both"
     path = directory / "scenario.yml"
     path.write_text(json.dumps(scenario))  # JSON is YAML
-    done = sse_check("run", path, "--report-dir", directory / "run")
+    done = sse_check_in_time("run", path, "--report-dir", directory / "run")
     report = directory / "run/report.json"
     assert report.exists(), done.stderr
     return Outcome(status=done.returncode, report=json.loads(report.read_text()), stderr=done.stderr)

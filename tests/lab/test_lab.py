@@ -10,7 +10,7 @@ import pytest
 from tests.lab.cases import CASES, CURED, Case
 from tests.lab.deployments import Outcome
 from tests.lab.proxies import LAB, NGINX, NODE_MODULES, PROXIES, Config, running
-from tests.support.process import sse_check
+from tests.support.process import sse_check, sse_check_in_time
 
 pytestmark = pytest.mark.lab
 
@@ -97,7 +97,7 @@ STREAM = "/events?count=10&every=300ms"
 def probe(config: Config, stream: str, server: str, directory: Path) -> tuple[int, dict[str, Any]]:
     """`sse-check probe` through nginx and, on its recording, `judge`: which must say the same."""
     with running(NGINX, config, server.removeprefix("http://")) as base:
-        done = sse_check("probe", base + stream, "--report-dir", directory / "run")
+        done = sse_check_in_time("probe", base + stream, "--report-dir", directory / "run")
     again = sse_check("judge", directory / "run/recording.ndjson", "--report-dir", directory / "judge")
     assert done.returncode == again.returncode, done.stderr + again.stderr
     assert (directory / "run/report.json").read_bytes() == (directory / "judge/report.json").read_bytes()

@@ -8,7 +8,7 @@ import pytest
 
 from tests.lab.limits import CASES, LimitCase, Measured, deployed, measure, right
 from tests.lab.proxies import NGINX
-from tests.support.process import sse_check
+from tests.support.process import sse_check_in_time
 
 pytestmark = pytest.mark.lab
 
@@ -80,7 +80,7 @@ def test_the_smallest_heartbeat_that_gets_through_a_buffer_is_measured(server: s
             f"version: 1\ntarget: {{url: '{base}'}}\n"
             "probes: [{name: stream, path: '/events?count=4&every=200ms', limits: {until: 4s}}]\n"
         )
-        done = sse_check("run", scenario, "--format", "json")
+        done = sse_check_in_time("run", scenario, "--format", "json")
 
     report = json.loads(done.stdout)
     heartbeat = report["limits"][0]["heartbeat"]

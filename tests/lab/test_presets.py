@@ -10,7 +10,7 @@ import pytest
 
 from tests.lab.proxies import ENVOY, HAPROXY, NGINX, NODE, Config, Proxy, running
 from tests.lab.servers import AIMOCK, GRAPHQL, MCP, SERVERS
-from tests.support.process import sse_check
+from tests.support.process import sse_check_in_time
 
 pytestmark = pytest.mark.lab
 
@@ -157,7 +157,7 @@ def observe(way: Way, directory: Path) -> Said:
             probe["compare"] = {"direct": origin + way.kind.probe["path"]}
         (directory / "scenario.yml").write_text(json.dumps({"version": 1, "target": {"url": base}, "probes": [probe]}))
         for report in ("run", "again"):
-            done = sse_check("run", directory / "scenario.yml", "--report-dir", directory / report)
+            done = sse_check_in_time("run", directory / "scenario.yml", "--report-dir", directory / report)
             found = json.loads((directory / report / "report.json").read_text())
             if found["recommendation"] != "MEASURE AGAIN":
                 break

@@ -10,6 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "sse_check"]
+_MEASURED_AGAIN = 4
+_TOO_LATE = re.compile("measuring machine|machine stood still|read so late")
 
 
 def sse_check(*args: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -23,6 +25,15 @@ def sse_check(*args: str | Path, cwd: Path | None = None, env: dict[str, str] | 
         timeout=60,
         check=False,
     )
+
+
+def sse_check_in_time(*args: str | Path) -> subprocess.CompletedProcess[str]:
+    """A run of sse-check; where that says that this machine, on which other tests run, was too late to judge, it is measured again."""
+    for _ in range(_MEASURED_AGAIN):
+        done = sse_check(*args)
+        if done.returncode != 3 or _TOO_LATE.search(done.stdout) is None:
+            break
+    return done
 
 
 @contextmanager
