@@ -1,6 +1,7 @@
 """A connection to an origin: its address, a proxy of the environment on the way, TCP and TLS, each phase in the trace."""
 
 import asyncio
+import errno
 import os
 import socket
 import ssl
@@ -99,7 +100,9 @@ async def dial(
     except TimeoutError:
         raise _failed("proxy" if proxy else "tcp", f"no connection within {request.connect_timeout:g} s", clock) from None
     except OSError as error:
-        raise _failed("machine" if is_local(error) else "proxy" if proxy else "tcp", one_line(error), clock) from None
+        # Where there is no IPv6 there is no ::1 either: what was asked is this machine itself, and that it is not there is the answer.
+        own = error.errno == errno.EADDRNOTAVAIL and all(address[0] == "::1" for *_, address in found)
+        raise _failed("machine" if is_local(error) and not own else "proxy" if proxy else "tcp", one_line(error), clock) from None
     trace.connected_ns = clock()
     trace.peer = peer_of(sock)
     if tls is None:
