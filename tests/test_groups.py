@@ -45,12 +45,13 @@ def test_a_group_is_run_by_one_process(tmp_path):
     """
     Of two processes one runs the whole group, and the others' tests are shared.
     """
-    for name in ("container/test_services.py", "test_others.py"):
+    # Who has run the group at once is still in time for some of the others.
+    for name, takes in (("container/test_services.py", 0.0), ("test_others.py", 0.3)):
         path = tmp_path / "tests" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(
-            "import os, pytest\n@pytest.mark.parametrize('n', range(8))\n"
-            f"def test_it(n): open({str(tmp_path / path.stem)!r}, 'a').write(os.environ['PYTEST_XDIST_WORKER'] + ' ')\n"
+            "import os, pytest, time\n@pytest.mark.parametrize('n', range(8))\n"
+            f"def test_it(n): time.sleep({takes}); open({str(tmp_path / path.stem)!r}, 'a').write(os.environ['PYTEST_XDIST_WORKER'] + ' ')\n"
         )
     (tmp_path / "tests/conftest.py").write_text((ROOT / "tests/conftest.py").read_text())
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
